@@ -1,0 +1,1 @@
+//! Types, defaulting and validation of the `work.brokkr.io` API group.

@@ -1,0 +1,1 @@
+//! A library for Kubernetes aggregated API servers, backed by PostgreSQL.

@@ -1,0 +1,1 @@
+//! Mints the certificates of an aggregated API server.
