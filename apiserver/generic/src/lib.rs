@@ -19,6 +19,8 @@
 //!
 //! No module below `endpoints` knows HTTP. Upstream model: the Kubernetes module `k8s.io/apiserver`.
 
+pub mod authentication;
+pub mod authorization;
 pub mod object;
 pub mod registry;
 pub mod storage;

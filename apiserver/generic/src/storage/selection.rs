@@ -69,7 +69,11 @@ impl Selection {
 
 impl LabelRequirement {
     fn matches(&self, object: &Stored) -> bool {
-        let value = object.metadata.labels.as_ref().and_then(|labels| labels.get(&self.key));
+        let value = object
+            .metadata
+            .labels
+            .as_ref()
+            .and_then(|labels| labels.get(&self.key));
         match self.operator {
             LabelOperator::In => value.is_some_and(|v| self.values.contains(v)),
             LabelOperator::NotIn => value.is_none_or(|v| !self.values.contains(v)),
@@ -83,7 +87,9 @@ impl LabelRequirement {
     fn compares(&self, value: Option<&String>, ordering: impl Fn(i64, i64) -> bool) -> bool {
         let bound = self.values.first().and_then(|v| v.parse().ok());
         let value = value.and_then(|v| v.parse().ok());
-        bound.zip(value).is_some_and(|(bound, value)| ordering(value, bound))
+        bound
+            .zip(value)
+            .is_some_and(|(bound, value)| ordering(value, bound))
     }
 }
 
