@@ -21,6 +21,8 @@
 
 pub mod authentication;
 pub mod authorization;
+pub mod endpoints;
 pub mod object;
 pub mod registry;
+pub mod request_info;
 pub mod storage;
