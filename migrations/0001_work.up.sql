@@ -96,7 +96,8 @@ create index work_orders_claimed_by on work.work_orders (claimed_by, id) where s
 create index work_orders_attempt_deadline on work.work_orders (attempt_deadline) where status = 'CLAIMED';
 create index work_orders_active_deadline on work.work_orders (active_deadline)
     where active_deadline is not null and status in ('PENDING', 'CLAIMED', 'RETRY_PENDING');
-create index work_orders_cancel_deadline on work.work_orders (cancel_deadline) where cancel_deadline is not null;
+create index work_orders_cancel_deadline on work.work_orders (cancel_deadline)
+    where cancelling and cancel_deadline is not null;
 create index work_orders_expires on work.work_orders (expires_at) where expires_at is not null;
 
 -- Which agents an order is for: the origin's table, as a view over the term sets.
@@ -261,7 +262,30 @@ create table work.idle_agents (
     -- When it was rung; null again as soon as it asks.
     rung_at  timestamptz
 );
-create index idle_agents_since on work.idle_agents (since);
+create index idle_agents_since on work.idle_agents (since) where rung_at is null;
+
+-- An order as the mutations of the queue read it: the object and what only the queue's rows know.
+create view work.order_states as
+    select o.id, json_build_object(
+        'version', o.resource_version,
+        'object', o.object,
+        'nextRetryAfter', o.next_retry_after,
+        'cancelDeadline', o.cancel_deadline,
+        'excluded', o.excluded_agents,
+        'anotherAgent', exists (
+            select from work.target_set_agents t
+            join work.agents a on a.namespace = '' and a.name = t.agent_name
+            where t.target_set_id = o.target_set_id and t.agent_name <> coalesce(o.claimed_by, '')
+                and not t.agent_name = any (o.excluded_agents)
+                and (a.work_types = '{}' or o.work_type = any (array_replace(a.work_types, 'shipwright-build', 'build')))),
+        'lease', (
+            select json_build_object('agent', l.agent, 'holder', l.holder, 'fence', l.fence, 'attempt', l.attempt,
+                'expiresAt', l.expires_at, 'lapsed', l.lapsed, 'progressAt', l.progress_at)
+            from work.work_leases l where l.order_uid = o.id),
+        'attempts', (
+            select coalesce(json_agg(t.object::json order by t.attempt), '[]'::json)
+            from work.attempts t where t.order_uid = o.id)) as state
+    from work.work_orders o;
 
 -- When the queue was last served, and when all leases were last given their full length: what tells an
 -- outage of ours from the death of a holder. `expires_at` less the lease's length is when a lease was last
