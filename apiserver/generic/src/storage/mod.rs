@@ -1,0 +1,47 @@
+//! Storage: versioned objects in PostgreSQL, with list and watch served from a cache in memory.
+//!
+//! One writer per replica puts concurrent mutations into one transaction under one cluster-wide
+//! advisory lock; the lock is held to the commit, so that the order of resource versions is the order
+//! in which changes become visible. Every change writes its event into the change log in the same
+//! transaction; one tailer per replica feeds the watch cache from it.
+//!
+//! # Invariants
+//!
+//! * **I1** Resource versions strictly increase in visibility order; no event is ever inserted at or
+//!   below a delivered version.
+//! * **I2** Every committed mutation has exactly one event per object it touches, in the same
+//!   transaction.
+//! * **I3** Replaying the events `(a, b]` onto the list at `a` equals the list at `b`.
+//! * **I4** On one watch, versions strictly increase and no matching event after the start is missing,
+//!   or the stream ends with an expiry or is closed.
+//! * **I5** (owned by the API on top) An order that ran or was cancelled has exactly one log entry if
+//!   and only if its row is terminal or gone. The library's part: all writes of one mutation, in every
+//!   table, commit together or not at all.
+//! * **I6** (owned by the API on top) At most one holder of a fence; a spent fence never succeeds.
+//!   The library's part: a version is drawn once and never again.
+//! * **I7** (owned by the API on top) A claim never returns what is not claimable. The library's part:
+//!   a [`SetMutation`](mutation::SetMutation) reads under the lock, so nothing changes between its
+//!   read and its write.
+//! * **I8** Times are the database's: mutations are given `clock_timestamp()` read under the lock.
+//! * **I9** A success is reported only after the commit is durable.
+//! * **I10** The floor of the change log is visible no later than the disappearance of the events
+//!   below it.
+//!
+//! What this module leaves out: HTTP, authorisation, defaulting and validation.
+//! Upstream concept: `k8s.io/apiserver/pkg/storage` and its `cacher`.
+
+pub mod error;
+pub mod mutation;
+pub mod resource_version;
+pub mod selection;
+pub mod table;
+pub mod types;
+
+pub use error::StorageError;
+pub use mutation::{Change, ObjectWrite, SetMutation, SideRow, Update, Versions, Writes};
+pub use resource_version::ResourceVersion;
+pub use selection::Selection;
+pub use table::{ColumnSpec, GroupResource, Residence, ResourceTable};
+pub use types::{
+    Freshness, Key, ListOptions, ListPage, ListVersion, Stored, WatchEvent, WatchEventType, WatchOptions,
+};

@@ -1,0 +1,56 @@
+//! How a resource is laid out in its table.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value};
+
+use crate::object::Object;
+
+/// Group and plural name of a resource.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct GroupResource {
+    /// The API group.
+    pub group: &'static str,
+    /// The plural resource name.
+    pub resource: &'static str,
+}
+
+/// Where the current objects of a resource live.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Residence {
+    /// In the watch cache of every replica; listed by key.
+    Cached,
+    /// In the database only, but for a ring of recent additions; append-only, listed newest first.
+    DatabaseOnly,
+}
+
+/// A column of the resource's own, written by the library from the object in the same statement.
+#[derive(Clone, Copy, Debug)]
+pub struct ColumnSpec {
+    /// The column's name.
+    pub name: &'static str,
+    /// Its SQL type, as used in `json_to_recordset`.
+    pub sql_type: &'static str,
+}
+
+/// The storage mapping of one resource.
+///
+/// The table has the standard columns `namespace text`, `name text`, `uid uuid`,
+/// `resource_version bigint`, `object text`, unique over (namespace, name), and `columns`.
+#[derive(Clone, Debug)]
+pub struct ResourceTable {
+    /// Which resource.
+    pub resource: GroupResource,
+    /// The table, with its schema, such as `work.work_orders`.
+    pub table: &'static str,
+    /// Where its objects live.
+    pub residence: Residence,
+    /// The resource's own columns.
+    pub columns: &'static [ColumnSpec],
+    /// Values of `columns` for an object, by column name; what is missing is NULL.
+    pub columns_of: fn(&Object) -> Map<String, Value>,
+    /// The selectable fields of an object besides its name and namespace.
+    pub fields_of: fn(&Object) -> BTreeMap<&'static str, String>,
+    /// For a [`Residence::DatabaseOnly`] resource: the column that holds a selectable field.
+    pub field_columns: &'static [(&'static str, &'static str)],
+}
