@@ -225,10 +225,6 @@ fn next_second(time: Timestamp) -> Time {
     if floor.0 == time {
         return floor;
     }
-    Time(
-        floor
-            .0
-            .checked_add(SignedDuration::from_secs(1))
-            .unwrap_or(Timestamp::MAX),
-    )
+    let next = floor.0.checked_add(SignedDuration::from_secs(1));
+    Time(next.unwrap_or(Timestamp::MAX))
 }

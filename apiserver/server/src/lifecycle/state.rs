@@ -6,7 +6,8 @@
 use brokkr_apis::work::defaults::RetryLimits;
 use brokkr_apis::work::v1alpha1::reasons::Policy;
 use brokkr_apis::work::v1alpha1::{
-    AttemptOutcome, CancellationCause, Fence, SideEffects, WorkOrder, WorkOrderPhase, WorkType,
+    AttemptOutcome, CancellationCause, Fence, SideEffects, WorkOrder, WorkOrderPhase, WorkOrderStatus,
+    WorkType,
 };
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
@@ -109,7 +110,9 @@ pub struct QueueColumns {
 impl State {
     /// Reads an order and its queue columns.
     pub fn of(order: &WorkOrder, columns: &QueueColumns) -> Self {
-        let status = order.status.clone().unwrap_or_default();
+        // Borrowed, because attempts and results may be large and a batch reads a hundred orders under the lock.
+        let unset = WorkOrderStatus::default();
+        let status = order.status.as_ref().unwrap_or(&unset);
         let reported = |outcome| {
             matches!(
                 outcome,
@@ -120,7 +123,7 @@ impl State {
             .attempts
             .iter()
             .filter(|attempt| attempt.outcome.is_some_and(reported));
-        let policy = order.spec.retry_policy.clone().unwrap_or_default();
+        let policy = Policy::of(&order.spec);
         let deadline = order
             .spec
             .active_deadline_seconds
@@ -131,10 +134,10 @@ impl State {
             deleting: order.metadata.deletion_timestamp.is_some(),
             namespace_terminating: columns.namespace_terminating,
             another_agent_targeted: columns.another_agent_targeted,
-            work_type: order.spec.canonical_work_type(),
-            side_effects: order.spec.side_effects_or_default(),
-            retry_on: policy.retry_on,
-            never_retry_on: policy.never_retry_on,
+            work_type: policy.work_type,
+            side_effects: policy.side_effects,
+            retry_on: policy.retry_on.to_vec(),
+            never_retry_on: policy.never_retry_on.to_vec(),
             limits: order.spec.retry_limits(),
             retry_count: status.retry_count,
             lost_attempts: status.lost_attempts,
@@ -145,7 +148,7 @@ impl State {
             settled_fences: settled.map(|attempt| attempt.fence).collect(),
             claim_timeout_seconds: order.spec.claim_timeout_seconds_or_default(),
             deadline: deadline.map(|(seconds, created)| after(created.0, seconds)),
-            completed_at: status.completion_time.map(|time| time.0),
+            completed_at: status.completion_time.as_ref().map(|time| time.0),
             ttl_seconds: order.spec.ttl_seconds(),
         }
     }

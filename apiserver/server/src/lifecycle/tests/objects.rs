@@ -277,6 +277,19 @@ fn a_deleted_order_gets_our_finalizer_and_loses_only_ours() {
 }
 
 #[test]
+fn a_shortened_deadline_is_shown() {
+    let row = Row::created()
+        .at(&claim(7), 5)
+        .at(&delete(Some(300)), 10)
+        .at(&delete(Some(20)), 11);
+    let cancellation = row.order.status.as_ref().unwrap().cancellation.as_ref().unwrap();
+    assert_eq!(
+        (cancellation.requested_at.clone(), cancellation.deadline.clone()),
+        (Time(time(10)), Some(Time(time(31))))
+    );
+}
+
+#[test]
 fn an_order_that_was_never_claimed_is_logged_without_an_agent() {
     let row = Row::created().at(&cancel(), 9);
     let log = row.log.unwrap().status.unwrap();
