@@ -43,5 +43,5 @@ pub use resource_version::ResourceVersion;
 pub use selection::Selection;
 pub use table::{ColumnSpec, GroupResource, Residence, ResourceTable};
 pub use types::{
-    Freshness, Key, ListOptions, ListPage, ListVersion, Stored, WatchEvent, WatchEventType, WatchOptions,
+    Freshness, Key, ListOptions, ListPage, ListVersion, Stored, WatchEvent, WatchEventType, WatchOptions, WatchStart, WatchStream,
 };
