@@ -65,7 +65,17 @@ impl Storage {
     pub async fn watch(&self, _: GroupResource, _: WatchOptions) -> Result<WatchStream, StorageError> {
         todo!()
     }
+    pub fn pool(&self) -> &sqlx::postgres::PgPool {
+        todo!()
+    }
     pub async fn update(&self, _: Update) -> Result<std::sync::Arc<Stored>, StorageError> {
+        todo!()
+    }
+}
+
+#[allow(missing_docs)]
+impl ResourceTable {
+    pub fn stored(&self, _: ResourceVersion, _: String) -> Result<std::sync::Arc<Stored>, StorageError> {
         todo!()
     }
 }
