@@ -78,6 +78,11 @@ impl QueuedOrder {
         State::of(&self.order, &self.columns)
     }
 
+    /// Whether the namespace is being deleted, as the caller knows.
+    pub(crate) fn set_namespace_terminating(&mut self, terminating: bool) {
+        self.columns.namespace_terminating = terminating;
+    }
+
     pub(crate) fn uid(&self) -> &str {
         self.order.metadata.uid.as_deref().unwrap_or_default()
     }

@@ -1,0 +1,7 @@
+//! The queue.
+mod digest;
+mod order;
+mod rows;
+mod written;
+pub mod claim;
+pub mod report;
