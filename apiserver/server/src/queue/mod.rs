@@ -5,3 +5,5 @@ mod rows;
 mod written;
 pub mod claim;
 pub mod report;
+pub mod ring;
+pub mod targets;

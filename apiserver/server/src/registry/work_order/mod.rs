@@ -1,0 +1,2 @@
+//! Orders.
+pub mod table;
