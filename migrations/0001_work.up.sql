@@ -280,7 +280,7 @@ create view work.order_states as
                 and (a.work_types = '{}' or o.work_type = any (array_replace(a.work_types, 'shipwright-build', 'build')))),
         'lease', (
             select json_build_object('agent', l.agent, 'holder', l.holder, 'fence', l.fence, 'attempt', l.attempt,
-                'expiresAt', l.expires_at, 'lapsed', l.lapsed, 'progressAt', l.progress_at)
+                'expiresAt', l.expires_at, 'lapsed', l.lapsed)
             from work.work_leases l where l.order_uid = o.id),
         'attempts', (
             select coalesce(json_agg(t.object::json order by t.attempt), '[]'::json)

@@ -35,7 +35,6 @@ pub(crate) struct LeaseRow {
     pub(crate) fence: Fence,
     pub(crate) expires_at: Timestamp,
     pub(crate) lapsed: bool,
-    pub(crate) progress_at: Option<Timestamp>,
 }
 
 /// An order at one version, with what only the queue's rows know.

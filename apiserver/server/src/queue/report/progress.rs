@@ -76,7 +76,7 @@ impl SetMutation for RecordProgress {
 
 impl ProgressInput {
     /// The later report wins field by field.
-    fn merge(&mut self, later: &Self) {
+    pub(in crate::queue) fn merge(&mut self, later: &Self) {
         let Some(later) = &later.progress else { return };
         let progress = self.progress.get_or_insert_default();
         progress.phase = later.phase.or(progress.phase);

@@ -129,5 +129,5 @@ async fn execute(pool: &PgPool, statement: &'static str) -> Result<(), StorageEr
 }
 
 fn database(error: sqlx::Error) -> StorageError {
-    super::super::database_error(&error)
+    crate::queue::database_error(&error)
 }
