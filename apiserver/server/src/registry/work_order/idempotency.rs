@@ -11,7 +11,7 @@ use generic_apiserver::registry::error::Cause;
 use generic_apiserver::storage::{Freshness, Key, Storage, StorageError};
 use serde_json::Value;
 
-use crate::queue::digest::sha256_hex;
+use crate::queue::{database_error, sha256_hex};
 use crate::registry::work_order_log::table::WORK_ORDER_LOGS;
 
 const FIELD: &str = "spec.idempotencyKey";
@@ -74,7 +74,7 @@ pub(super) async fn look_up(
 ) -> Result<KeyUse, RegistryError> {
     let namespace = order.metadata.namespace.as_deref().unwrap_or_default();
     let query = sqlx::query_as(BY_KEY).bind(namespace).bind(key);
-    let row: Option<HolderRow> = query.fetch_optional(storage.pool()).await.map_err(database)?;
+    let row: Option<HolderRow> = query.fetch_optional(storage.pool()).await.map_err(|error| database_error(&error))?;
     let Some((order_uid, order_name, spec_hash, log_name)) = row else {
         return Ok(KeyUse::New);
     };
@@ -155,7 +155,7 @@ pub(super) async fn entry_of_name(
     name: &str,
 ) -> Result<Option<String>, RegistryError> {
     let query = sqlx::query_scalar(BY_NAME).bind(namespace).bind(name);
-    Ok(query.fetch_optional(storage.pool()).await.map_err(database)?)
+    Ok(query.fetch_optional(storage.pool()).await.map_err(|error| database_error(&error))?)
 }
 
 fn entry_gone(key: &str, log_name: &str) -> String {
@@ -174,17 +174,6 @@ fn conflict(reason: &str, message: String) -> RegistryError {
     RegistryError::Conflict {
         message,
         causes: vec![cause],
-    }
-}
-
-/// A refused statement is a defect; anything else is a database that cannot be reached.
-fn database(error: sqlx::Error) -> StorageError {
-    match error {
-        sqlx::Error::Database(refusal) => StorageError::Database(refusal.to_string()),
-        other => StorageError::Unreachable {
-            message: other.to_string(),
-            ambiguous: false,
-        },
     }
 }
 

@@ -1,11 +1,15 @@
-//! Orders: what may be created, changed and deleted, and what is written with it.
+//! Orders: the resource, what one request of a user does to one order, and the claim protocol by name.
 //!
 //! What becomes of an order is decided in [`crate::lifecycle`]; what runs over many orders at once is in
-//! [`crate::queue`]. Here is what one request of a user does to one order.
+//! [`crate::queue`].
 
+pub mod claim;
+pub mod complete;
 mod create;
 mod delete;
 mod idempotency;
+pub mod release;
+pub mod renew;
 mod roster;
 mod schedulable;
 mod strategy;
