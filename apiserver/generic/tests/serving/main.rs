@@ -1,0 +1,17 @@
+//! The serving half of the library over real sockets and real TLS: transport, identity, permission,
+//! limits, health and drain. A recorded kube-apiserver answers reviews; an echo handler stands for the
+//! resources. Test names begin with the conformance item they show.
+
+mod authorization;
+mod client;
+
+mod drain;
+mod echo;
+mod front_proxy;
+mod health;
+mod identity;
+
+mod limits;
+mod pki;
+mod server;
+mod transport;
