@@ -22,17 +22,17 @@ use tokio_rustls::client::TlsStream;
 
 /// What the client offers by ALPN.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Protocol {
+pub(crate) enum Protocol {
     Http1,
     Http2,
     /// No ALPN at all, as old clients do; speaks HTTP/1.1.
     NoAlpn,
 }
 
-pub const BOTH: [Protocol; 2] = [Protocol::Http1, Protocol::Http2];
+pub(crate) const BOTH: [Protocol; 2] = [Protocol::Http1, Protocol::Http2];
 
 /// How to connect.
-pub struct Client {
+pub(crate) struct Client {
     address: SocketAddr,
     roots: RootCertStore,
     protocol: Protocol,
@@ -40,10 +40,10 @@ pub struct Client {
 }
 
 /// One connection.
-pub struct Connection {
+pub(crate) struct Connection {
     sender: Sender,
-    pub tls: TlsFacts,
-    pub ended: JoinHandle<()>,
+    pub(crate) tls: TlsFacts,
+    pub(crate) ended: JoinHandle<()>,
 }
 
 enum Sender {
@@ -52,26 +52,26 @@ enum Sender {
 }
 
 /// What the handshake agreed on.
-pub struct TlsFacts {
-    pub alpn: Option<Vec<u8>>,
-    pub version: rustls::ProtocolVersion,
-    pub server_certificate: Vec<u8>,
+pub(crate) struct TlsFacts {
+    pub(crate) alpn: Option<Vec<u8>>,
+    pub(crate) version: rustls::ProtocolVersion,
+    pub(crate) server_certificate: Vec<u8>,
 }
 
 /// A whole answer.
 #[derive(Debug)]
-pub struct Answer {
-    pub status: StatusCode,
-    pub headers: HeaderMap,
-    pub text: String,
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) text: String,
 }
 
 impl Answer {
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
 
-    pub fn header(&self, name: &str) -> &str {
+    pub(crate) fn header(&self, name: &str) -> &str {
         self.headers
             .get(name)
             .map_or("", |value| value.to_str().expect("ASCII"))
@@ -79,7 +79,7 @@ impl Answer {
 }
 
 impl Client {
-    pub fn new(address: SocketAddr, ca: &str, protocol: Protocol) -> Self {
+    pub(crate) fn new(address: SocketAddr, ca: &str, protocol: Protocol) -> Self {
         let mut roots = RootCertStore::empty();
         for certificate in CertificateDer::pem_slice_iter(ca.as_bytes()) {
             roots.add(certificate.expect("PEM")).expect("a CA");
@@ -93,18 +93,18 @@ impl Client {
     }
 
     /// Presents a certificate.
-    pub fn with(mut self, certificate: &IssuedCertificate) -> Self {
+    pub(crate) fn with(mut self, certificate: &IssuedCertificate) -> Self {
         let (chain, key) = (certificate.certificate_pem(), certificate.private_key_pem());
         self.certificate = Some((chain.to_owned(), key.to_owned()));
         self
     }
 
-    pub async fn connect(&self) -> Connection {
+    pub(crate) async fn connect(&self) -> Connection {
         self.try_connect(self.config()).await.expect("connects")
     }
 
     /// Connects with a TLS configuration of the test's own.
-    pub async fn try_connect(&self, config: ClientConfig) -> std::io::Result<Connection> {
+    pub(crate) async fn try_connect(&self, config: ClientConfig) -> std::io::Result<Connection> {
         let stream = TcpStream::connect(self.address).await?;
         let name = ServerName::try_from("api.brokkr.svc").expect("a name");
         let tls = TlsConnector::from(Arc::new(config)).connect(name, stream).await?;
@@ -132,11 +132,11 @@ impl Client {
         })
     }
 
-    pub fn config(&self) -> ClientConfig {
+    pub(crate) fn config(&self) -> ClientConfig {
         self.config_of(rustls::DEFAULT_VERSIONS)
     }
 
-    pub fn config_of(&self, versions: &[&'static rustls::SupportedProtocolVersion]) -> ClientConfig {
+    pub(crate) fn config_of(&self, versions: &[&'static rustls::SupportedProtocolVersion]) -> ClientConfig {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let builder = ClientConfig::builder_with_provider(provider)
             .with_protocol_versions(versions)
@@ -161,22 +161,22 @@ impl Client {
     }
 
     /// One request over a connection of its own.
-    pub async fn get(&self, path: &str) -> Answer {
+    pub(crate) async fn get(&self, path: &str) -> Answer {
         self.request(Method::GET, path, &[]).await
     }
 
     /// One request with headers over a connection of its own.
-    pub async fn request(&self, method: Method, path: &str, headers: &[(&str, &str)]) -> Answer {
+    pub(crate) async fn request(&self, method: Method, path: &str, headers: &[(&str, &str)]) -> Answer {
         self.connect().await.request(method, path, headers).await
     }
 }
 
 impl Connection {
-    pub async fn get(&mut self, path: &str) -> Answer {
+    pub(crate) async fn get(&mut self, path: &str) -> Answer {
         self.request(Method::GET, path, &[]).await
     }
 
-    pub async fn request(&mut self, method: Method, path: &str, headers: &[(&str, &str)]) -> Answer {
+    pub(crate) async fn request(&mut self, method: Method, path: &str, headers: &[(&str, &str)]) -> Answer {
         let response = self.open(method, path, headers).await.expect("an answer");
         let (parts, body) = response.into_parts();
         let bytes = body.collect().await.expect("a whole body").to_bytes();
@@ -188,7 +188,7 @@ impl Connection {
     }
 
     /// Sends a request and leaves the body of the answer to the test.
-    pub async fn open(
+    pub(crate) async fn open(
         &mut self,
         method: Method,
         path: &str,
@@ -217,7 +217,7 @@ impl Connection {
     }
 
     /// Waits until the server closed the connection.
-    pub async fn closed(self) {
+    pub(crate) async fn closed(self) {
         let deadline = Duration::from_secs(5);
         tokio::time::timeout(deadline, self.ended)
             .await

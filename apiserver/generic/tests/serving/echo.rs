@@ -18,8 +18,8 @@ use tokio_util::sync::CancellationToken;
 
 /// Counts the requests it has in work.
 #[derive(Default)]
-pub struct Echo {
-    pub in_work: Arc<AtomicUsize>,
+pub(crate) struct Echo {
+    pub(crate) in_work: Arc<AtomicUsize>,
 }
 
 #[async_trait]
@@ -38,7 +38,11 @@ impl Handler for Echo {
             _ => {}
         }
         if request.info.verb == "watch" {
-            return Response::new(ticks(request.shutdown));
+            let pause = match request.info.name.as_str() {
+                "quiet" => Duration::from_secs(3600),
+                _ => Duration::from_millis(20),
+            };
+            return Response::new(ticks(pause, request.shutdown));
         }
         let mut response = Response::new(full_body(description(&request).to_string()));
         if request.info.name == "cached" {
@@ -67,13 +71,12 @@ fn names(headers: &HeaderMap) -> Vec<&str> {
     headers.keys().map(http::HeaderName::as_str).collect()
 }
 
-/// A line every 20 ms until the server drains; the line begun is always finished.
-fn ticks(shutdown: CancellationToken) -> ResponseBody {
+/// A line, and more after each pause until the server drains; a line begun is always finished.
+fn ticks(pause: Duration, shutdown: CancellationToken) -> ResponseBody {
     let ticks = futures::stream::unfold(0_u32, move |tick| {
         let shutdown = shutdown.clone();
         async move {
             if tick > 0 {
-                let pause = Duration::from_millis(20);
                 tokio::time::timeout(pause, shutdown.cancelled())
                     .await
                     .is_err()

@@ -4,13 +4,13 @@
 
 mod authorization;
 mod client;
-
+mod delegation;
 mod drain;
 mod echo;
 mod front_proxy;
 mod health;
 mod identity;
-
+mod kube_apiserver;
 mod limits;
 mod pki;
 mod server;

@@ -25,21 +25,21 @@ use crate::echo::Echo;
 use crate::pki::{Pki, pem};
 
 /// A running server.
-pub struct TestServer {
-    pub address: SocketAddr,
-    pub pki: Pki,
-    pub stop: CancellationToken,
-    pub config: SharedAuthenticationConfig,
-    pub in_work: Arc<AtomicUsize>,
+pub(crate) struct TestServer {
+    pub(crate) address: SocketAddr,
+    pub(crate) pki: Pki,
+    pub(crate) stop: CancellationToken,
+    pub(crate) config: SharedAuthenticationConfig,
+    pub(crate) in_work: Arc<AtomicUsize>,
     running: JoinHandle<()>,
 }
 
 /// What a test may choose.
-pub struct Setup {
-    pub options: Box<dyn FnOnce(&mut ServingOptions)>,
-    pub authenticator: Option<Arc<dyn Authenticator>>,
-    pub authorizer: Arc<dyn Authorizer>,
-    pub health: HealthChecks,
+pub(crate) struct Setup {
+    pub(crate) options: Box<dyn FnOnce(&mut ServingOptions)>,
+    pub(crate) authenticator: Option<Arc<dyn Authenticator>>,
+    pub(crate) authorizer: Arc<dyn Authorizer>,
+    pub(crate) health: HealthChecks,
 }
 
 impl Default for Setup {
@@ -54,7 +54,7 @@ impl Default for Setup {
 }
 
 /// Allows everything but what is named `forbidden`, and cannot decide about `undecided`.
-pub struct Everyone;
+pub(crate) struct Everyone;
 
 #[async_trait]
 impl Authorizer for Everyone {
@@ -73,17 +73,17 @@ impl Authorizer for Everyone {
 
 impl TestServer {
     /// A server with all defaults.
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         Self::with(Setup::default()).await
     }
 
     /// A server set up otherwise.
-    pub async fn with(setup: Setup) -> Self {
+    pub(crate) async fn with(setup: Setup) -> Self {
         Self::on(Pki::create(), setup).await
     }
 
     /// A server with certificates that the test made before.
-    pub async fn on(pki: Pki, setup: Setup) -> Self {
+    pub(crate) async fn on(pki: Pki, setup: Setup) -> Self {
         let shown = pki.serving_certificate();
         let mut options = ServingOptions::new(ServingCertificate::Pem {
             certificate: shown.certificate_pem().to_owned(),
@@ -120,12 +120,12 @@ impl TestServer {
     }
 
     /// A client that trusts the server's CA.
-    pub fn client(&self, protocol: Protocol) -> Client {
+    pub(crate) fn client(&self, protocol: Protocol) -> Client {
         Client::new(self.address, &pem(&self.pki.serving), protocol)
     }
 
     /// Waits until the server has drained.
-    pub async fn stopped(mut self) {
+    pub(crate) async fn stopped(mut self) {
         let deadline = Duration::from_secs(10);
         tokio::time::timeout(deadline, &mut self.running)
             .await
@@ -142,7 +142,7 @@ impl Drop for TestServer {
 }
 
 /// Front proxy, then client certificate, then anonymous.
-pub fn by_certificate(config: &SharedAuthenticationConfig) -> Arc<dyn Authenticator> {
+pub(crate) fn by_certificate(config: &SharedAuthenticationConfig) -> Arc<dyn Authenticator> {
     let union = Union::new(vec![
         Arc::new(RequestHeader::new(config.clone())),
         Arc::new(ClientCert::new(config.clone())),
@@ -151,7 +151,7 @@ pub fn by_certificate(config: &SharedAuthenticationConfig) -> Arc<dyn Authentica
 }
 
 /// What kube-apiserver publishes.
-pub fn published(pki: &Pki) -> BTreeMap<String, String> {
+pub(crate) fn published(pki: &Pki) -> BTreeMap<String, String> {
     let entries = [
         ("client-ca-file", pem(&pki.client)),
         ("requestheader-client-ca-file", pem(&pki.front_proxy)),
@@ -174,7 +174,7 @@ pub fn published(pki: &Pki) -> BTreeMap<String, String> {
 }
 
 /// Waits for a condition, at most five seconds.
-pub async fn eventually(what: &str, condition: impl AsyncFn() -> bool) {
+pub(crate) async fn eventually(what: &str, condition: impl AsyncFn() -> bool) {
     let waiting = async {
         while !condition().await {
             tokio::time::sleep(Duration::from_millis(20)).await;

@@ -115,7 +115,8 @@ async fn c005_one_connection_carries_a_thousand_streams() {
     let mut connection = client.connect().await;
     let mut open = Vec::new();
     for _ in 0..1000 {
-        let watch = connection.open(Method::GET, "/apis/g.io/v1/flunders?watch=true", &[]);
+        let path = "/apis/g.io/v1/flunders?watch=true&fieldSelector=metadata.name=quiet";
+        let watch = connection.open(Method::GET, path, &[]);
         let response = tokio::time::timeout(Duration::from_secs(10), watch)
             .await
             .expect("a stream is free");
