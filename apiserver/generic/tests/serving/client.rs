@@ -56,6 +56,7 @@ pub(crate) struct TlsFacts {
     pub(crate) alpn: Option<Vec<u8>>,
     pub(crate) version: rustls::ProtocolVersion,
     pub(crate) server_certificate: Vec<u8>,
+    pub(crate) resumed: bool,
 }
 
 /// A whole answer.
@@ -233,6 +234,7 @@ impl TlsFacts {
             alpn: session.alpn_protocol().map(<[u8]>::to_vec),
             version: session.protocol_version().expect("a version"),
             server_certificate: session.peer_certificates().expect("a certificate")[0].to_vec(),
+            resumed: session.handshake_kind() == Some(rustls::HandshakeKind::Resumed),
         }
     }
 }

@@ -85,7 +85,12 @@ async fn c082_work_beyond_the_drain_timeout_is_cut_off() {
 
     let started = Instant::now();
     server.stop.cancel();
+    let in_work = Arc::clone(&server.in_work);
     server.stopped().await;
+    eventually("the handler is dropped", async || {
+        in_work.load(Ordering::SeqCst) == 0
+    })
+    .await;
     assert!(started.elapsed() < Duration::from_secs(3));
     assert!(
         hung.await.expect("no panic"),
@@ -140,5 +145,5 @@ async fn c082_idle_connections_do_not_hold_up_the_drain() {
         "{:?}",
         started.elapsed()
     );
-    drop(Arc::new(silent));
+    drop(silent);
 }

@@ -2,9 +2,11 @@
 //! limits, health and drain. A recorded kube-apiserver answers reviews; an echo handler stands for the
 //! resources. Test names begin with the conformance item they show.
 
+mod access_review;
 mod authorization;
 mod client;
-mod delegation;
+mod cluster;
+mod config_map;
 mod drain;
 mod echo;
 mod front_proxy;
@@ -13,5 +15,7 @@ mod identity;
 mod kube_apiserver;
 mod limits;
 mod pki;
+mod request_log;
 mod server;
+mod token_review;
 mod transport;

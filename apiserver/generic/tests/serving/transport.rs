@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use generic_apiserver::server::ServingCertificate;
+use generic_apiserver::authentication::AuthenticationConfig;
+use generic_apiserver::server::{ServingCertificate, ServingOptions};
 use http::{Method, StatusCode};
 use http_body_util::BodyExt;
 use rustls::ProtocolVersion;
@@ -273,4 +274,96 @@ async fn c069_head_is_answered_without_body() {
             "the connection is intact"
         );
     }
+}
+
+#[tokio::test]
+async fn c003_resumed_session_is_verified_again() {
+    // Given a session of the aggregator that was believed.
+    let server = TestServer::start().await;
+    let claim = [("x-remote-user", "jane")];
+    for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+        let client = server.client(Protocol::Http2).with(&server.pki.aggregator());
+        let config = client.config_of(&[version]);
+        let mut first = client.try_connect(config.clone()).await.expect("connects");
+        assert_eq!(
+            first.request(Method::GET, FLUNDERS, &claim).await.status,
+            StatusCode::OK
+        );
+
+        // When it is resumed, then the certificate is still known, and still verified per request.
+        let mut resumed = client.try_connect(config).await.expect("connects");
+        assert!(resumed.tls.resumed, "{version:?}");
+        assert_eq!(
+            resumed.request(Method::GET, FLUNDERS, &claim).await.status,
+            StatusCode::OK
+        );
+        let before = server.config.load().as_ref().clone();
+        server.config.store(AuthenticationConfig::default());
+        let answer = resumed.request(Method::GET, FLUNDERS, &claim).await;
+        assert_eq!(answer.json()["user"]["name"], "system:anonymous", "{version:?}");
+        server.config.store(before);
+    }
+}
+
+#[tokio::test]
+async fn connections_beyond_the_bound_wait_for_a_place() {
+    let setup = Setup {
+        options: Box::new(|options| options.max_connections = 1),
+        ..Setup::default()
+    };
+    let server = TestServer::with(setup).await;
+    let client = server.client(Protocol::Http1);
+    let mut first = client.connect().await;
+    assert_eq!(first.get("/livez").await.status, StatusCode::OK);
+
+    let mut second = std::pin::pin!(client.get("/livez"));
+    let early = tokio::time::timeout(Duration::from_millis(200), second.as_mut()).await;
+    assert!(early.is_err(), "no place yet");
+    drop(first);
+    let answer = tokio::time::timeout(Duration::from_secs(5), second)
+        .await
+        .expect("a place");
+    assert_eq!(answer.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn options_that_cannot_work_are_refused_by_name() {
+    let pem = |certificate: &str, private_key: &str| ServingCertificate::Pem {
+        certificate: certificate.to_owned(),
+        private_key: private_key.to_owned(),
+    };
+    let pki = Pki::create();
+    let (one, other) = (pki.serving_certificate(), pki.serving_certificate());
+    let good = pem(one.certificate_pem(), one.private_key_pem());
+    let mut zero = ServingOptions::new(good.clone());
+    zero.max_connections = 0;
+    assert!(
+        zero.complete()
+            .expect_err("zero")
+            .to_string()
+            .contains("max_connections")
+    );
+
+    for (certificate, part) in [
+        (
+            pem(one.certificate_pem(), other.private_key_pem()),
+            "serving certificate",
+        ),
+        (pem(one.certificate_pem(), "nothing"), "private key"),
+        (pem("nothing", one.private_key_pem()), "serving certificate"),
+        (
+            ServingCertificate::Files {
+                certificate: "/nowhere/tls.crt".into(),
+                private_key: "/nowhere/tls.key".into(),
+            },
+            "/nowhere/tls.crt",
+        ),
+    ] {
+        let error = ServingOptions::new(certificate)
+            .complete()
+            .expect_err(part)
+            .to_string();
+        assert!(error.contains(part), "{error}");
+    }
+    assert!(!format!("{:?}", ServingOptions::new(good)).contains("PRIVATE KEY"));
 }
