@@ -1,0 +1,3 @@
+//! The API group `work.brokkr.io`.
+
+pub mod v1alpha1;
