@@ -1,1 +1,2 @@
 //! The agent of Brokkr Work.
+pub mod outcome;
