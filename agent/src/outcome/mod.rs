@@ -80,6 +80,13 @@ impl Failure {
         self
     }
 
+    /// The same failure, when it hides whether the run was started and whether it has ended.
+    pub fn run_may_be_alive(mut self) -> Self {
+        self.execution_started = true;
+        self.child_confirmed_ended = false;
+        self
+    }
+
     /// The same failure, laid on this cluster instead of the order.
     pub fn of_agent(mut self) -> Self {
         self.scope = FailureScope::Agent;
