@@ -84,6 +84,7 @@ up() {
   step "APIService Available" wait_until 60 api_service_available
   step "Namespace team-a and the agent's account" install_agent
   step "brokkr-agent" start_agent
+  kubectl_path >"${STATE_DIR}/kubectl-path"
   touch "${STATE_DIR}/up"
   trap - INT TERM EXIT
   echo "Up after $(elapsed_since "${started}") s."

@@ -5,8 +5,9 @@ use crate::repository::{Tests, check_document, tests};
 const ITEMS: &str = include_str!("conformance.txt");
 
 /// Items beyond P0 that the main job needs: without them a controller-manager or `kubectl get -w` suffers.
-const NEEDED: [&str; 9] =
-    ["C-005", "C-063", "C-081", "C-174", "C-231", "C-240", "C-253", "C-274", "C-275"];
+const NEEDED: [&str; 9] = [
+    "C-005", "C-063", "C-081", "C-174", "C-231", "C-240", "C-253", "C-274", "C-275",
+];
 
 struct Item {
     id: &'static str,
@@ -17,7 +18,11 @@ struct Item {
 }
 
 fn items() -> Vec<Item> {
-    ITEMS.lines().filter(|line| line.starts_with("C-")).map(parse).collect()
+    ITEMS
+        .lines()
+        .filter(|line| line.starts_with("C-"))
+        .map(parse)
+        .collect()
 }
 
 fn parse(line: &'static str) -> Item {
@@ -27,7 +32,12 @@ fn parse(line: &'static str) -> Item {
         Some((title, why)) => (title, Some(why)),
         None => (rest, None),
     };
-    Item { id, priority, title, refused }
+    Item {
+        id,
+        priority,
+        title,
+        refused,
+    }
 }
 
 /// The tests that show an item: their names begin with its id, `c123_` in Rust, `TestC123_` in Go.
@@ -48,11 +58,20 @@ fn row(item: &Item, tests: &Tests) -> String {
         (None, false) => "served".to_owned(),
         (None, true) => "not yet".to_owned(),
     };
-    format!("| {} | {} | {} | {state} | {} |\n", item.id, item.priority, item.title, shown.join("<br>"))
+    format!(
+        "| {} | {} | {} | {state} | {} |\n",
+        item.id,
+        item.priority,
+        item.title,
+        shown.join("<br>")
+    )
 }
 
 fn document(items: &[Item], tests: &Tests) -> String {
-    let served = items.iter().filter(|item| !shown_by(item, tests).is_empty()).count();
+    let served = items
+        .iter()
+        .filter(|item| !shown_by(item, tests).is_empty())
+        .count();
     let mut text = String::from(
         "# Conformance\n\n\
          What \"native\" means on the wire, item by item, and the tests that show it. Each test speaks HTTP.\n\
@@ -60,7 +79,10 @@ fn document(items: &[Item], tests: &Tests) -> String {
          when it is not current. An item is *served* when a test carries its id, *refused* where upstream\n\
          allows a server to refuse, else *not yet*.\n\n",
     );
-    text.push_str(&format!("{served} of {} items are shown by tests.\n\n", items.len()));
+    text.push_str(&format!(
+        "{served} of {} items are shown by tests.\n\n",
+        items.len()
+    ));
     text.push_str("| item | priority | what | state | tests |\n|---|---|---|---|---|\n");
     items.iter().for_each(|item| text.push_str(&row(item, tests)));
     text
@@ -85,9 +107,15 @@ fn every_item_of_first_priority_is_shown_by_a_test() {
 
 #[test]
 fn every_test_with_an_id_names_an_item() {
-    let known: Vec<_> = items().iter().map(|item| item.id.trim_start_matches("C-").to_owned()).collect();
+    let known: Vec<_> = items()
+        .iter()
+        .map(|item| item.id.trim_start_matches("C-").to_owned())
+        .collect();
     for name in tests().keys() {
-        let id = name.strip_prefix('c').and_then(|rest| rest.split_once('_')).map(|(id, _)| id);
+        let id = name
+            .strip_prefix('c')
+            .and_then(|rest| rest.split_once('_'))
+            .map(|(id, _)| id);
         if let Some(id) = id.filter(|id| id.len() == 3 && id.bytes().all(|b| b.is_ascii_digit())) {
             assert!(known.iter().any(|item| item == id), "{name} names no item");
         }

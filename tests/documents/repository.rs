@@ -9,7 +9,10 @@ pub(crate) type Tests = BTreeMap<String, String>;
 
 /// The root of the repository.
 pub(crate) fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the crate lies in the repository").to_owned()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("the crate lies in the repository")
+        .to_owned()
 }
 
 /// Every test function of the Rust and Go sources.
@@ -22,7 +25,11 @@ pub(crate) fn tests() -> Tests {
 fn collect(folder: &Path, found: &mut Tests) {
     for entry in fs::read_dir(folder).expect("a readable folder") {
         let path = entry.expect("a readable entry").path();
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let name = path
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
         if path.is_dir() && !name.starts_with('.') && name != "target" {
             collect(&path, found);
         } else if name.ends_with(".rs") || name.ends_with("_test.go") {
@@ -34,7 +41,11 @@ fn collect(folder: &Path, found: &mut Tests) {
 /// A test function is a function after a test attribute (Rust), or one whose name begins with Test (Go).
 fn collect_file(path: &Path, found: &mut Tests) {
     let text = fs::read_to_string(path).expect("a readable source");
-    let file = path.strip_prefix(root()).expect("below the root").display().to_string();
+    let file = path
+        .strip_prefix(root())
+        .expect("below the root")
+        .display()
+        .to_string();
     let mut marked = false;
     for line in text.lines().map(str::trim_start) {
         if line.starts_with("#[test]") || line.starts_with("#[tokio::test") {
