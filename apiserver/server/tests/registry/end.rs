@@ -42,7 +42,7 @@ async fn a_cancelled_waiting_order_has_one_entry_and_stays_until_its_ttl() {
     // Changing it again ends nothing again.
     fixture
         .change("a", Part::Main, |order| {
-            order.spec.ttl_seconds_after_finished = Some(-1)
+            order.spec.ttl_seconds_after_finished = Some(-1);
         })
         .await
         .unwrap();
