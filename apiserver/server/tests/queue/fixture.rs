@@ -9,6 +9,7 @@ use brokkr_apis::work::v1alpha1::{
     Agent, CompletionOutcome, Fence, TargetTerm, WorkOrder, WorkOrderCompletionSpec,
     WorkOrderCompletionStatus, WorkOrderLog, WorkOrderPhase, WorkType,
 };
+use brokkr_apiserver::lifecycle::{Event, Moment, QueueColumns, State, transition};
 use brokkr_apiserver::queue::claim::{ClaimAnswer, ClaimInput, Grant, NamedClaim};
 use brokkr_apiserver::queue::report::{ClaimKey, CompleteInput, Completed};
 use brokkr_apiserver::queue::{Namespaces, Queue, Sweeper, with_followers};
@@ -207,6 +208,39 @@ impl Fixture {
             .get(order_table::WORK_ORDERS, &key, Freshness::Latest)
             .await
             .ok()
+    }
+
+    /// Cancels a claimed order as its resource does.
+    pub(crate) async fn cancel(&self, name: &str, reason: &str) {
+        let old = self.stored(name).await.unwrap();
+        let mut order: WorkOrder = read(&old);
+        let event = Event::CancelRequested {
+            by: "user".to_owned(),
+            reason: reason.to_owned(),
+        };
+        let now = jiff::Timestamp::now();
+        let state = State::of(&order, &QueueColumns::default());
+        let transition = transition(&state, &event, Moment { now, jitter: 0.0 }).unwrap();
+        transition.apply(&mut order, &event, now);
+        let object = Object::from_typed(&order).unwrap();
+        let object = ObjectWrite::Replace {
+            resource: order_table::WORK_ORDERS,
+            old,
+            object,
+        };
+        self.storage
+            .update(Update {
+                object,
+                further: Writes::default(),
+            })
+            .await
+            .unwrap();
+        let uid = order.metadata.uid.unwrap();
+        let deadline = "clock_timestamp() + interval '60 seconds'";
+        self.sql(&format!(
+            "update work.work_orders set cancel_deadline = {deadline} where id = '{uid}'"
+        ))
+        .await;
     }
 
     /// The order as it is now, if it still exists.

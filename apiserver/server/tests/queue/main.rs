@@ -3,4 +3,8 @@
 mod claim;
 mod complete;
 mod fixture;
+mod lease;
 mod order;
+mod request;
+mod ring;
+mod time;
