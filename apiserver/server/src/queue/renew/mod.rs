@@ -41,13 +41,13 @@ renewed as (
     update work.work_leases l set expires_at = clock_timestamp() + make_interval(secs => l.lease_seconds)
     from locked k
     where l.order_uid = k.order_uid
-    returning l.order_uid, l.expires_at, l.lapsed, l.progress_at
+    returning l.order_uid, l.fence, l.expires_at, l.lapsed, l.progress_at
 )
-select json_build_object('uid', r.order_uid, 'expiresAt', r.expires_at, 'lapsed', r.lapsed,
+select json_build_object('uid', r.order_uid, 'fence', r.fence, 'expiresAt', r.expires_at, 'lapsed', r.lapsed,
     'progressAt', r.progress_at, 'cancelling', o.cancelling, 'now', clock_timestamp(),
     'object', case when o.cancelling or i.progress then o.object end)::text
 from renewed r
-join input i on i.uid = r.order_uid
+join input i on i.uid = r.order_uid and i.fence = r.fence
 join work.work_orders o on o.id = r.order_uid"
         )
     };
@@ -58,11 +58,11 @@ const RENEW_WAITING: &str = renewal!("");
 
 /// Why a renewal found no row.
 const REFUSED: &str = "
-select json_build_object('uid', o.id, 'phase', o.object::json #>> '{status,phase}', 'namespace', o.namespace, 'name', o.name,
+select json_build_object('uid', o.id, 'phase', o.object::json #>> '{status,phase}',
     'lease', (select json_build_object('agent', l.agent, 'holder', l.holder, 'fence', l.fence)
         from work.work_leases l where l.order_uid = o.id))::text
 from work.work_orders o
-join json_to_recordset($1::json) as x (uid uuid) on x.uid = o.id";
+where o.id = any (array(select x.uid from json_to_recordset($1::json) as x (uid uuid)))";
 
 const HELD: &str = "
 select json_build_object('namespace', o.namespace, 'name', o.name, 'uid', o.id, 'holder', l.holder, 'fence', l.fence,
@@ -79,6 +79,15 @@ pub(super) struct RenewItem {
     pub(super) fence: Fence,
     /// Whether the order is needed to see what has changed.
     pub(super) progress: bool,
+}
+
+/// Uid of the order and fence.
+type ClaimId = (String, Fence);
+
+impl RenewItem {
+    fn id(&self) -> ClaimId {
+        (self.uid.clone(), self.fence)
+    }
 }
 
 /// A renewed claim.
@@ -99,6 +108,7 @@ pub(super) struct Renewed {
 #[serde(rename_all = "camelCase")]
 struct RenewedRow {
     uid: String,
+    fence: Fence,
     expires_at: Timestamp,
     lapsed: bool,
     progress_at: Option<Timestamp>,
@@ -143,16 +153,25 @@ pub(super) async fn renew(
 ) -> Result<Vec<Result<Renewed, ReportRefusal>>, StorageError> {
     let mut renewed = run(pool, RENEW_FREE, agent, holder, items).await?;
     for item in items {
-        if !renewed.contains_key(&item.uid) {
+        if !renewed.contains_key(&item.id()) {
             let waited = run(pool, RENEW_WAITING, agent, holder, std::slice::from_ref(item)).await?;
             renewed.extend(waited);
         }
     }
-    let missing: Vec<_> = items.iter().filter(|item| !renewed.contains_key(&item.uid)).collect();
-    let mut refused = if missing.is_empty() { HashMap::new() } else { refusals(pool, agent, &missing).await? };
-    let result = |item: &RenewItem| match renewed.get(&item.uid) {
+    let missing: Vec<_> = items
+        .iter()
+        .filter(|item| !renewed.contains_key(&item.id()))
+        .collect();
+    let present = if missing.is_empty() {
+        HashMap::new()
+    } else {
+        present(pool, &missing).await?
+    };
+    let result = |item: &RenewItem| match renewed.get(&item.id()) {
         Some(renewed) => Ok(renewed.clone()),
-        None => Err(refused.remove(&item.uid).unwrap_or(ReportRefusal::NoOrder)),
+        None => Err(present
+            .get(&item.uid)
+            .map_or(ReportRefusal::NoOrder, |row| row.refusal(agent, item.fence))),
     };
     Ok(items.iter().map(result).collect())
 }
@@ -163,17 +182,25 @@ async fn run(
     agent: &str,
     holder: Option<&str>,
     items: &[RenewItem],
-) -> Result<HashMap<String, Renewed>, StorageError> {
-    let query = sqlx::query_scalar(statement).bind(super::rows::text(&items)).bind(agent).bind(holder);
-    let rows: Vec<String> = query.fetch_all(pool).await.map_err(|error| database_error(&error))?;
+) -> Result<HashMap<ClaimId, Renewed>, StorageError> {
+    let query = sqlx::query_scalar(statement)
+        .bind(super::rows::text(&items))
+        .bind(agent)
+        .bind(holder);
+    let rows: Vec<String> = query
+        .fetch_all(pool)
+        .await
+        .map_err(|error| database_error(&error))?;
     rows.iter().map(|row| parse::<RenewedRow>(row)?.read()).collect()
 }
 
 impl RenewedRow {
-    fn read(self) -> Result<(String, Renewed), StorageError> {
+    fn read(self) -> Result<(ClaimId, Renewed), StorageError> {
         let order: Option<WorkOrder> = self.object.as_deref().map(parse).transpose()?;
         let notice = || {
-            let cancellation = order.as_ref().and_then(|order| order.status.as_ref()?.cancellation.clone());
+            let cancellation = order
+                .as_ref()
+                .and_then(|order| order.status.as_ref()?.cancellation.clone());
             cancellation.map_or_else(CancelNotice::default, |asked| CancelNotice {
                 reason: asked.reason,
                 deadline: asked.deadline,
@@ -187,41 +214,50 @@ impl RenewedRow {
             now: self.now,
             order,
         };
-        Ok((self.uid, renewed))
+        Ok(((self.uid, self.fence), renewed))
     }
 }
 
-async fn refusals(
-    pool: &PgPool,
-    agent: &str,
-    missing: &[&RenewItem],
-) -> Result<HashMap<String, ReportRefusal>, StorageError> {
+/// The orders of renewals that found no row, by uid.
+async fn present(pool: &PgPool, missing: &[&RenewItem]) -> Result<HashMap<String, RefusedRow>, StorageError> {
     let query = sqlx::query_scalar(REFUSED).bind(super::rows::text(&missing));
-    let rows: Vec<String> = query.fetch_all(pool).await.map_err(|error| database_error(&error))?;
-    let refusal = |row: &String| {
+    let rows: Vec<String> = query
+        .fetch_all(pool)
+        .await
+        .map_err(|error| database_error(&error))?;
+    let keyed = |row: &String| {
         let row: RefusedRow = parse(row)?;
-        let fence = missing.iter().find(|item| item.uid == row.uid).map(|item| item.fence);
-        let refusal = match row.lease {
-            Some(lease) if Some(lease.fence) == fence && lease.agent != agent => ReportRefusal::OtherAgent(lease.agent),
+        Ok((row.uid.clone(), row))
+    };
+    rows.iter().map(keyed).collect()
+}
+
+impl RefusedRow {
+    fn refusal(&self, agent: &str, fence: Fence) -> ReportRefusal {
+        match &self.lease {
+            Some(lease) if lease.fence == fence && lease.agent != agent => {
+                ReportRefusal::OtherAgent(lease.agent.clone())
+            }
             lease => ReportRefusal::State {
                 refusal: Refusal::FenceSpent,
-                phase: row.phase.unwrap_or_default(),
-                current: lease.map(|lease| CurrentClaim {
-                    agent: lease.agent,
-                    holder: lease.holder,
+                phase: self.phase.unwrap_or_default(),
+                current: lease.as_ref().map(|lease| CurrentClaim {
+                    agent: lease.agent.clone(),
+                    holder: lease.holder.clone(),
                     fence: lease.fence,
                 }),
             },
-        };
-        Ok((row.uid, refusal))
-    };
-    rows.iter().map(refusal).collect()
+        }
+    }
 }
 
 /// Every claim the agent holds.
 pub(super) async fn held_claims(pool: &PgPool, agent: &str) -> Result<Vec<HeldClaim>, StorageError> {
     let query = sqlx::query_scalar(HELD).bind(agent);
-    let rows: Vec<String> = query.fetch_all(pool).await.map_err(|error| database_error(&error))?;
+    let rows: Vec<String> = query
+        .fetch_all(pool)
+        .await
+        .map_err(|error| database_error(&error))?;
     let claim = |row: &String| {
         let row: HeldRow = parse(row)?;
         Ok(HeldClaim {
