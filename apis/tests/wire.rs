@@ -171,7 +171,7 @@ fn undescribed(schema: &Value, path: &str, found: &mut Vec<String>) {
 }
 
 fn check_schema<K: JsonSchema>(kind: &str) {
-    let schema = serde_json::to_value(schema_for!(K)).unwrap();
+    let schema = Value::from(schema_for!(K));
     let mut found = Vec::new();
     references(&schema, &mut found);
     for target in found {

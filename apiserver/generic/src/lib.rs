@@ -22,7 +22,9 @@
 pub mod authentication;
 pub mod authorization;
 pub mod endpoints;
+mod filters;
 pub mod object;
 pub mod registry;
 pub mod request_info;
+pub mod server;
 pub mod storage;

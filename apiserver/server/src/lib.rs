@@ -1,1 +1,3 @@
 //! The aggregated API server of `work.brokkr.io`.
+
+pub mod lifecycle;

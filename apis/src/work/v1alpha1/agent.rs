@@ -48,7 +48,7 @@ pub struct AgentSpec {
     /// unique among agents.
     #[serde(default, deserialize_with = "null_is_default")]
     pub identity: String,
-    /// The work types the agent serves; empty for all that it reports as capabilities.
+    /// The work types the agent serves: build, workflow, code-task and job; empty for all of them.
     #[serde(
         default,
         deserialize_with = "null_is_default",

@@ -14,6 +14,7 @@ pub mod conditions;
 mod duration;
 mod fence;
 mod phase;
+pub mod reasons;
 mod release;
 mod renewal;
 mod target_term;

@@ -65,7 +65,8 @@ pub struct WorkOrderSpec {
     /// build and NonIdempotent for all other work types.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub side_effects: Option<SideEffects>,
-    /// How long one run in the engine may take, as a duration such as 15m or 1h30m. Defaults to 15m.
+    /// How long one run in the engine may take, as a duration such as 15m or 1h30m. At most
+    /// claimTimeoutSeconds; 15m by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Duration>,
     /// The cap on one attempt, from the claim on, in seconds: 60 to 86400, 3600 by default.
@@ -171,7 +172,7 @@ pub struct CancelRequest {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Callback {
-    /// The https address the outcome is posted to.
+    /// The http or https address the outcome is posted to.
     #[serde(default, deserialize_with = "null_is_default")]
     pub url: String,
     /// A Secret in the order's namespace whose key signs the delivery with HMAC as well. The namespace must have

@@ -2,9 +2,16 @@
 //!
 //! Upstream concept: `k8s.io/apiserver/pkg/authorization/authorizer`.
 
+pub mod locally_allowed;
+pub mod subject_access_review;
+
 use async_trait::async_trait;
 
 use crate::authentication::UserInfo;
+use crate::request_info::RequestInfo;
+
+pub use locally_allowed::{LocallyAllowed, is_always_allowed_path};
+pub use subject_access_review::SubjectAccessReviewAuthorizer;
 
 /// What is asked, in the words of a SubjectAccessReview.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -33,6 +40,28 @@ pub enum Attributes {
         /// The path.
         path: String,
     },
+}
+
+impl Attributes {
+    /// What a request asks for.
+    #[must_use]
+    pub fn of(info: &RequestInfo) -> Self {
+        if !info.is_resource_request {
+            return Self::NonResource {
+                verb: info.verb.clone(),
+                path: info.path.clone(),
+            };
+        }
+        Self::Resource {
+            verb: info.verb.clone(),
+            group: info.group.clone(),
+            version: info.version.clone(),
+            resource: info.resource.clone(),
+            subresource: info.subresource.clone(),
+            namespace: info.namespace.clone(),
+            name: info.name.clone(),
+        }
+    }
 }
 
 /// The answer of an authorizer.

@@ -7,6 +7,8 @@ use http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ListMeta, Status, StatusCause, StatusDetails};
 
 use super::{Response, full_body};
+use crate::authentication::UserInfo;
+use crate::authorization::Attributes;
 
 /// An error as clients see it: an HTTP status code and a `Status` body.
 #[derive(Clone, Debug, PartialEq)]
@@ -40,6 +42,33 @@ impl StatusError {
     #[must_use]
     pub fn unauthorized() -> Self {
         Self::new(StatusCode::UNAUTHORIZED, "Unauthorized", "Unauthorized")
+    }
+
+    /// The user may not do this; `reason` is the authorizer's, which may be empty.
+    #[must_use]
+    pub fn forbidden(user: &UserInfo, attributes: &Attributes, reason: &str) -> Self {
+        let mut denial = escape_markup(&denial(user, attributes));
+        if !reason.is_empty() {
+            denial = format!("{denial}: {reason}");
+        }
+        let (group, resource, name) = match attributes {
+            Attributes::NonResource { .. } => ("", "", ""),
+            Attributes::Resource {
+                group,
+                resource,
+                name,
+                ..
+            } => (group.as_str(), resource.as_str(), name.as_str()),
+        };
+        let subject = match (resource, group, name) {
+            ("", _, _) => "forbidden".to_owned(),
+            (resource, "", "") => format!("{resource} is forbidden"),
+            (resource, "", name) => format!("{resource} {name:?} is forbidden"),
+            (resource, group, "") => format!("{resource}.{group} is forbidden"),
+            (resource, group, name) => format!("{resource}.{group} {name:?} is forbidden"),
+        };
+        let message = format!("{subject}: {denial}");
+        Self::new(StatusCode::FORBIDDEN, "Forbidden", message).about(group, resource, name)
     }
 
     /// A defect of the server.
@@ -125,4 +154,37 @@ impl StatusError {
         }
         response
     }
+}
+
+/// Who cannot do what, in the words all Kubernetes servers use.
+fn denial(user: &UserInfo, attributes: &Attributes) -> String {
+    let user = &user.name;
+    match attributes {
+        Attributes::NonResource { verb, path } => format!("User {user:?} cannot {verb} path {path:?}"),
+        Attributes::Resource {
+            verb,
+            group,
+            resource,
+            subresource,
+            namespace,
+            ..
+        } => {
+            let resource = match subresource.as_str() {
+                "" => resource.clone(),
+                subresource => format!("{resource}/{subresource}"),
+            };
+            let scope = match namespace.as_str() {
+                "" => "at the cluster scope".to_owned(),
+                namespace => format!("in the namespace {namespace:?}"),
+            };
+            format!("User {user:?} cannot {verb} resource {resource:?} in API group {group:?} {scope}")
+        }
+    }
+}
+
+/// Keeps text of users from looking like HTML to a browser.
+pub(crate) fn escape_markup(text: &str) -> String {
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
 }

@@ -1,0 +1,105 @@
+//! The body of an answer on its way out, holding what lives until its last byte is sent.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::{Instant, Sleep};
+
+use super::connection::OpenStream;
+use crate::endpoints::{ResponseBody, full_body};
+use crate::filters::request_log::RequestLog;
+
+/// What a request holds until its answer is sent.
+pub(super) struct Held {
+    pub(super) log: RequestLog,
+    pub(super) _place: Option<OwnedSemaphorePermit>,
+    pub(super) _stream: OpenStream,
+}
+
+/// A body with what its request holds.
+pub(crate) struct ServedBody {
+    body: ResponseBody,
+    held: Option<Held>,
+    deadline: Option<Pin<Box<Sleep>>>,
+}
+
+/// The client read its answer too slowly.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("the client did not read the answer in time")]
+pub(crate) struct TooSlow;
+
+impl ServedBody {
+    /// The body of an answer, cut off at `deadline` if there is one: a client that does not read must not
+    /// hold a place for ever.
+    pub(super) fn new(body: ResponseBody, held: Held, deadline: Option<Instant>) -> Self {
+        Self {
+            body,
+            held: Some(held),
+            deadline: deadline.map(|at| Box::pin(tokio::time::sleep_until(at))),
+        }
+    }
+
+    /// Drops the bytes, as the answer to HEAD must.
+    pub(super) fn without_bytes(mut self) -> Self {
+        self.body = full_body("");
+        self
+    }
+
+    fn complete(&mut self) {
+        if let Some(mut held) = self.held.take() {
+            held.log.set_complete();
+        }
+    }
+}
+
+impl Body for ServedBody {
+    type Data = Bytes;
+    type Error = TooSlow;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, TooSlow>>> {
+        let this = self.get_mut();
+        if let Some(deadline) = &mut this.deadline
+            && deadline.as_mut().poll(cx).is_ready()
+        {
+            return Poll::Ready(Some(Err(TooSlow)));
+        }
+        let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(cx) else {
+            return Poll::Pending;
+        };
+        let frame = frame.map(|frame| frame.unwrap_or_else(|never| match never {}));
+        match frame {
+            None => this.complete(),
+            Some(ref frame) => {
+                let bytes = frame.data_ref().map_or(0, Bytes::len);
+                if let Some(held) = &mut this.held {
+                    held.log.add_body_bytes(bytes);
+                }
+                // hyper does not poll again after the last byte of a body whose length it knows.
+                if this.body.is_end_stream() {
+                    this.complete();
+                }
+            }
+        }
+        Poll::Ready(frame.map(Ok))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Drop for ServedBody {
+    fn drop(&mut self) {
+        // An empty body is never polled.
+        if self.body.is_end_stream() {
+            self.complete();
+        }
+    }
+}
