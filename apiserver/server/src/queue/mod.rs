@@ -27,10 +27,10 @@ mod order;
 mod renew;
 pub mod report;
 pub mod ring;
-mod rows;
+pub(crate) mod rows;
 pub mod sweep;
 pub mod targets;
-mod written;
+pub(crate) mod written;
 
 use std::sync::Arc;
 

@@ -47,6 +47,7 @@ pub fn table() -> ResourceTable {
         residence: Residence::Cached,
         columns: COLUMNS,
         columns_of,
+        fields: &["spec.workType", "status.phase", "status.claim.agent"],
         fields_of,
         field_columns: &[],
     }
