@@ -14,7 +14,9 @@ const LIMIT: Duration = Duration::from_secs(120);
 async fn hanging_build(namespace: &TestNamespace, name: &str) {
     namespace.play(&[(name, json!({"outcome": "hang"}))]).await;
     namespace.build(name).await;
-    namespace.order(name, name, json!({"sideEffects": "Idempotent"})).await;
+    namespace
+        .order(name, name, json!({"sideEffects": "Idempotent"}))
+        .await;
     eventually("the build runs", LIMIT, || async {
         let order = namespace.get("workorder", name).await?;
         (order["status"]["phase"] == "Running").then_some(())
@@ -23,14 +25,19 @@ async fn hanging_build(namespace: &TestNamespace, name: &str) {
 }
 
 async fn let_it_end(namespace: &TestNamespace, name: &str) {
-    namespace.play(&[(name, json!({"outcome": "success", "digest": "sha256:feed"}))]).await;
+    namespace
+        .play(&[(name, json!({"outcome": "success", "digest": "sha256:feed"}))])
+        .await;
 }
 
 /// The one entry, after the build has ended once and one BuildRun did it.
 async fn ended_once(namespace: &TestNamespace, name: &str) -> Value {
     let entry = entry_of(namespace, name, LIMIT).await;
     assert_eq!(entry["status"]["outcome"], "Succeeded", "{entry:#}");
-    assert_eq!(entry["status"]["results"]["imageDigest"], "sha256:feed", "{entry:#}");
+    assert_eq!(
+        entry["status"]["results"]["imageDigest"], "sha256:feed",
+        "{entry:#}"
+    );
     assert_eq!(namespace.entries(name).await.len(), 1);
     assert_eq!(namespace.list("buildruns").await.len(), 1, "{entry:#}");
     entry
@@ -67,7 +74,11 @@ async fn agent_killed_and_restarted_within_its_lease_adopts_its_run() {
     let_it_end(&namespace, "app").await;
 
     let entry = ended_once(&namespace, "app").await;
-    assert_eq!(entry["status"]["attempts"].as_array().map(Vec::len), Some(1), "{entry:#}");
+    assert_eq!(
+        entry["status"]["attempts"].as_array().map(Vec::len),
+        Some(1),
+        "{entry:#}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -75,7 +86,10 @@ async fn agent_restarted_after_its_lease_adopts_the_run_of_its_lost_attempt() {
     let _alone = disruption().await;
     let installation = Installation::shared().await;
     let kubectl = installation.kubectl();
-    kubectl.run(r#"patch agent local --type=merge -p {"spec":{"leaseSeconds":15}}"#).await.ok();
+    kubectl
+        .run(r#"patch agent local --type=merge -p {"spec":{"leaseSeconds":15}}"#)
+        .await
+        .ok();
     let namespace = TestNamespace::create(installation, "agent-lost").await;
     hanging_build(&namespace, "app").await;
 
@@ -89,9 +103,15 @@ async fn agent_restarted_after_its_lease_adopts_the_run_of_its_lost_attempt() {
     let_it_end(&namespace, "app").await;
 
     let entry = ended_once(&namespace, "app").await;
-    kubectl.run(r#"patch agent local --type=merge -p {"spec":{"leaseSeconds":60}}"#).await.ok();
+    kubectl
+        .run(r#"patch agent local --type=merge -p {"spec":{"leaseSeconds":60}}"#)
+        .await
+        .ok();
     let attempts = entry["status"]["attempts"].as_array().expect("attempts");
     assert_eq!(attempts.len(), 2, "{entry:#}");
     assert_eq!(attempts[0]["outcome"], "Lost", "{entry:#}");
-    assert_eq!(entry["status"]["retryCount"], 0, "a lost attempt is not charged to maxRetries");
+    assert_eq!(
+        entry["status"]["retryCount"], 0,
+        "a lost attempt is not charged to maxRetries"
+    );
 }

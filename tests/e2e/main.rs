@@ -5,6 +5,7 @@
 //! others hold it together with each other.
 
 mod access;
+mod agents;
 mod clients;
 mod faults;
 mod kubectl;

@@ -48,12 +48,27 @@ async fn sample_of_two_documents_runs_as_it_is() {
 
     let created = namespace.create_objects(&sample).await.ok();
 
-    assert!(created.contains("build.shipwright.io/my-app-build created"), "{created}");
-    let order = created.lines().find_map(|line| line.strip_prefix("workorder.work.brokkr.io/"));
-    let order = order.and_then(|line| line.split(' ').next()).expect("the order's name").to_owned();
-    namespace.kubectl(&format!("wait workorder/{order} --for=condition=Complete --timeout=60s")).await.ok();
+    assert!(
+        created.contains("build.shipwright.io/my-app-build created"),
+        "{created}"
+    );
+    let order = created
+        .lines()
+        .find_map(|line| line.strip_prefix("workorder.work.brokkr.io/"));
+    let order = order
+        .and_then(|line| line.split(' ').next())
+        .expect("the order's name")
+        .to_owned();
+    namespace
+        .kubectl(&format!(
+            "wait workorder/{order} --for=condition=Complete --timeout=60s"
+        ))
+        .await
+        .ok();
     let entry = entry_of(&namespace, &order, Duration::from_secs(5)).await;
-    let digest = entry["status"]["results"]["imageDigest"].as_str().unwrap_or_default();
+    let digest = entry["status"]["results"]["imageDigest"]
+        .as_str()
+        .unwrap_or_default();
     assert!(digest.starts_with("sha256:"), "{entry:#}");
 }
 
@@ -68,7 +83,9 @@ async fn manifests_travel_with_the_order_and_are_applied_before_the_run() {
             "output": {"image": "registry.example.com/a/b:latest"}}});
     let settings = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "settings"}, "data": {"a": "b"}});
 
-    namespace.order("carried", "carried", json!({"manifests": [settings, build]})).await;
+    namespace
+        .order("carried", "carried", json!({"manifests": [settings, build]}))
+        .await;
 
     let entry = entry_of(&namespace, "carried", Duration::from_secs(60)).await;
     assert_eq!(entry["status"]["outcome"], "Succeeded", "{entry:#}");

@@ -31,7 +31,13 @@ async fn retryable_failure_is_retried_after_its_backoff_and_succeeds() {
     namespace.play(&[("app", outcome)]).await;
     namespace.build("app").await;
 
-    namespace.order("app", "app", json!({"retryPolicy": {"maxRetries": 2, "backoffSeconds": 2}})).await;
+    namespace
+        .order(
+            "app",
+            "app",
+            json!({"retryPolicy": {"maxRetries": 2, "backoffSeconds": 2}}),
+        )
+        .await;
     let entry = entry_of(&namespace, "app", LIMIT).await;
 
     assert_eq!(entry["status"]["outcome"], "Succeeded", "{entry:#}");
@@ -40,9 +46,20 @@ async fn retryable_failure_is_retried_after_its_backoff_and_succeeds() {
     assert_eq!(attempts.len(), 2);
     assert_eq!(attempts[0]["outcome"], "Failed");
     assert_eq!(attempts[0]["reason"], "GitRemoteFailed");
-    let ended: jiff::Timestamp = attempts[0]["endedAt"].as_str().expect("a time").parse().expect("a time");
-    let again: jiff::Timestamp = attempts[1]["claimedAt"].as_str().expect("a time").parse().expect("a time");
-    assert!(again.duration_since(ended).as_secs() >= 1, "the backoff was not waited for: {entry:#}");
+    let ended: jiff::Timestamp = attempts[0]["endedAt"]
+        .as_str()
+        .expect("a time")
+        .parse()
+        .expect("a time");
+    let again: jiff::Timestamp = attempts[1]["claimedAt"]
+        .as_str()
+        .expect("a time")
+        .parse()
+        .expect("a time");
+    assert!(
+        again.duration_since(ended).as_secs() >= 1,
+        "the backoff was not waited for: {entry:#}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -54,7 +71,13 @@ async fn permanent_failure_is_not_retried() {
     namespace.play(&[("app", outcome)]).await;
     namespace.build("app").await;
 
-    namespace.order("app", "app", json!({"retryPolicy": {"maxRetries": 3, "backoffSeconds": 1}})).await;
+    namespace
+        .order(
+            "app",
+            "app",
+            json!({"retryPolicy": {"maxRetries": 3, "backoffSeconds": 1}}),
+        )
+        .await;
     let entry = entry_of(&namespace, "app", LIMIT).await;
 
     assert_eq!(entry["status"]["outcome"], "Failed", "{entry:#}");
@@ -70,14 +93,27 @@ async fn spent_retries_end_in_the_log_with_every_attempt() {
     namespace.play(&[("app", git_unreachable())]).await;
     namespace.build("app").await;
 
-    namespace.order("app", "app", json!({"retryPolicy": {"maxRetries": 2, "backoffSeconds": 1}})).await;
+    namespace
+        .order(
+            "app",
+            "app",
+            json!({"retryPolicy": {"maxRetries": 2, "backoffSeconds": 1}}),
+        )
+        .await;
     let entry = entry_of(&namespace, "app", LIMIT).await;
 
     assert_eq!(entry["status"]["outcome"], "Failed", "{entry:#}");
     let attempts = entry["status"]["attempts"].as_array().expect("attempts");
     assert_eq!(attempts.len(), 3, "{entry:#}");
-    assert!(attempts.iter().all(|attempt| attempt["reason"] == "GitRemoteFailed"));
-    namespace.kubectl("wait workorder/app --for=condition=Failed --timeout=5s").await.ok();
+    assert!(
+        attempts
+            .iter()
+            .all(|attempt| attempt["reason"] == "GitRemoteFailed")
+    );
+    namespace
+        .kubectl("wait workorder/app --for=condition=Failed --timeout=5s")
+        .await
+        .ok();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -100,10 +136,19 @@ async fn cancel_of_a_running_build_stops_the_run_and_says_by_whom_and_why() {
 
     assert_eq!(entry["status"]["outcome"], "Cancelled", "{entry:#}");
     assert_eq!(entry["status"]["cancellation"]["reason"], "superseded");
-    assert!(!entry["status"]["cancellation"]["requestedBy"].as_str().unwrap_or_default().is_empty());
+    assert!(
+        !entry["status"]["cancellation"]["requestedBy"]
+            .as_str()
+            .unwrap_or_default()
+            .is_empty()
+    );
     let runs = namespace.list("buildruns").await;
     assert_eq!(runs.len(), 1);
-    assert_eq!(runs[0]["status"]["conditions"][0]["reason"], "BuildRunCanceled", "{:#}", runs[0]);
+    assert_eq!(
+        runs[0]["status"]["conditions"][0]["reason"], "BuildRunCanceled",
+        "{:#}",
+        runs[0]
+    );
     assert_eq!(phase(&namespace, "app").await.as_deref(), Some("Cancelled"));
 }
 
@@ -111,7 +156,9 @@ async fn cancel_of_a_running_build_stops_the_run_and_says_by_whom_and_why() {
 async fn cancel_of_a_waiting_order_is_recorded_at_once() {
     let _running = undisturbed().await;
     let namespace = TestNamespace::create(Installation::shared().await, "waiting").await;
-    namespace.order("app", "app", json!({"targets": [{"agentNames": ["nobody"]}]})).await;
+    namespace
+        .order("app", "app", json!({"targets": [{"agentNames": ["nobody"]}]}))
+        .await;
 
     namespace
         .kubectl(r#"patch workorder app --type=merge -p {"spec":{"cancel":{"reason":"notneeded"}}}"#)
@@ -128,11 +175,16 @@ async fn cancel_of_a_waiting_order_is_recorded_at_once() {
 async fn order_for_nobody_says_why_it_waits() {
     let _running = undisturbed().await;
     let namespace = TestNamespace::create(Installation::shared().await, "nobody").await;
-    namespace.order("app", "app", json!({"targets": [{"agentNames": ["nobody"]}]})).await;
+    namespace
+        .order("app", "app", json!({"targets": [{"agentNames": ["nobody"]}]}))
+        .await;
 
     let order = namespace.get("workorder", "app").await.expect("the order");
     let conditions = order["status"]["conditions"].as_array().expect("conditions");
-    let schedulable = conditions.iter().find(|one| one["type"] == "Schedulable").expect("Schedulable");
+    let schedulable = conditions
+        .iter()
+        .find(|one| one["type"] == "Schedulable")
+        .expect("Schedulable");
     assert_eq!(schedulable["status"], "False", "{order:#}");
     assert_eq!(schedulable["reason"], "NoAgentTargeted", "{order:#}");
 }

@@ -1,0 +1,12 @@
+//! Agents: members of the fleet, and the doorbell that each of them watches.
+//!
+//! Written by fleet administrators; the agent of that name reports into `status`.
+
+pub mod claim;
+pub mod complete;
+pub mod pending;
+pub mod renew;
+pub mod strategy;
+pub mod table;
+
+pub use strategy::AgentStrategy;
