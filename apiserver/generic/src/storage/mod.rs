@@ -44,4 +44,28 @@ pub use selection::Selection;
 pub use table::{ColumnSpec, GroupResource, Residence, ResourceTable};
 pub use types::{
     Freshness, Key, ListOptions, ListPage, ListVersion, Stored, WatchEvent, WatchEventType, WatchOptions,
+    WatchStart, WatchStream,
 };
+
+#[derive(Clone)]
+pub struct Storage;
+#[allow(missing_docs, clippy::unused_async)]
+impl Storage {
+    pub async fn get(
+        &self,
+        _: GroupResource,
+        _: &Key,
+        _: Freshness,
+    ) -> Result<std::sync::Arc<Stored>, StorageError> {
+        todo!()
+    }
+    pub async fn list(&self, _: GroupResource, _: &ListOptions) -> Result<ListPage, StorageError> {
+        todo!()
+    }
+    pub async fn watch(&self, _: GroupResource, _: WatchOptions) -> Result<WatchStream, StorageError> {
+        todo!()
+    }
+    pub async fn update(&self, _: Update) -> Result<std::sync::Arc<Stored>, StorageError> {
+        todo!()
+    }
+}

@@ -1,0 +1,8 @@
+//! Agents: members of the fleet, and the doorbell that each of them watches.
+//!
+//! Written by fleet administrators; the agent of that name reports into `status`.
+
+pub mod strategy;
+pub mod table;
+
+pub use strategy::AgentStrategy;
