@@ -1,6 +1,7 @@
 //! How a resource is laid out in its table.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde_json::{Map, Value};
 
@@ -13,6 +14,12 @@ pub struct GroupResource {
     pub group: &'static str,
     /// The plural resource name.
     pub resource: &'static str,
+}
+
+impl fmt::Display for GroupResource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.resource, self.group)
+    }
 }
 
 /// Where the current objects of a resource live.

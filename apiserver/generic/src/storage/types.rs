@@ -157,7 +157,3 @@ pub enum WatchEvent {
         initial_events_end: bool,
     },
 }
-
-/// The items of a watch. It ends when the watcher is too slow, or at shutdown; an error is its last item.
-pub type WatchStream =
-    std::pin::Pin<Box<dyn futures::Stream<Item = Result<WatchEvent, super::StorageError>> + Send>>;
