@@ -14,7 +14,7 @@ use tokio::sync::{Notify, oneshot, watch};
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::cacher::Cacher;
+use super::cacher::{Cacher, Filling};
 use super::error::StorageError;
 use super::options::StorageOptions;
 use super::postgres::change_log::{self, LoggedEvent, Page};
@@ -193,14 +193,20 @@ impl Tailer {
     }
 
     async fn rebuild(&self, connection: &mut PgConnection) -> Result<(), StorageError> {
-        let snapshot = change_log::snapshot(connection, &self.resources).await?;
+        let snapshot = change_log::snapshot(connection, &self.resources, &self.options).await?;
         let mut objects: HashMap<_, _> = snapshot
             .objects
             .into_iter()
             .map(|(resource, objects)| (resource.table.resource, objects))
             .collect();
+        let mut events = by_resource(snapshot.events);
         for (resource, cacher) in self.cachers.iter() {
-            cacher.rebuild(snapshot.version, objects.remove(resource).unwrap_or_default());
+            cacher.rebuild(Filling {
+                version: snapshot.version,
+                objects: objects.remove(resource).unwrap_or_default(),
+                events_after: snapshot.events_after,
+                events: events.remove(resource).unwrap_or_default(),
+            });
         }
         tracing::info!(version = %snapshot.version, "watch caches filled");
         self.progress.send_replace(Some(snapshot.version));
@@ -234,4 +240,16 @@ impl Tailer {
             self.progress.send_replace(Some(last));
         }
     }
+}
+
+/// Events apart by resource, each in order.
+fn by_resource(events: Vec<LoggedEvent>) -> HashMap<GroupResource, Vec<LoggedEvent>> {
+    let mut apart: HashMap<GroupResource, Vec<LoggedEvent>> = HashMap::new();
+    for event in events {
+        apart
+            .entry(event.resource.table.resource)
+            .or_default()
+            .push(event);
+    }
+    apart
 }

@@ -3,9 +3,16 @@
 //! append-only log that is not.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-#![expect(clippy::needless_pass_by_value, reason = "json!({}) reads better than &json!({})")]
+#![expect(
+    clippy::needless_pass_by_value,
+    reason = "json!({}) reads better than &json!({})"
+)]
 
+mod failure;
 mod fixture;
 mod list;
+mod log;
+mod replicas;
+mod set;
 mod watch;
 mod write;

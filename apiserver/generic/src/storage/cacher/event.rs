@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use crate::storage::error::StorageError;
 use crate::storage::postgres::change_log::LoggedEvent;
 use crate::storage::resource_version::ResourceVersion;
-use crate::storage::selection::Selection;
+use crate::storage::selection::{FieldRequirement, Selection};
 use crate::storage::table::ResourceTable;
 use crate::storage::types::{Stored, WatchEvent, WatchEventType};
 
@@ -39,6 +39,14 @@ impl Filter {
             && self.selection.matches(object)
     }
 
+    /// Whether an object may begin or cease to match while it exists.
+    pub(crate) fn varies(&self) -> bool {
+        let fixed = |field: &FieldRequirement| {
+            ["metadata.name", "metadata.namespace"].contains(&field.field.as_str())
+        };
+        !self.selection.labels.is_empty() || !self.selection.fields.iter().all(fixed)
+    }
+
     /// The one name that can match, when there is only one.
     pub(crate) fn name(&self) -> Option<&str> {
         let equal = self
@@ -57,7 +65,8 @@ pub(crate) struct Event {
     pub(crate) kind: WatchEventType,
     /// The state after; of a deleted object the last state, at the event's version.
     pub(crate) object: Arc<Stored>,
-    /// The state before.
+    /// The state before. None also for an event older than the cache whose predecessor is not in the
+    /// change log: the ring gives such an event to nobody to whom that makes a difference.
     pub(crate) previous: Option<Arc<Stored>>,
     /// `previous` at the event's version, made when the first watcher needs it.
     departed: OnceLock<Arc<Stored>>,
@@ -88,8 +97,7 @@ impl Event {
         let after = !deleted && filter.matches(&self.object);
         let before = match &self.previous {
             Some(previous) => filter.matches(previous),
-            // Without a previous state a deletion is judged by the last one.
-            None => deleted && filter.matches(&self.object),
+            None => self.kind != WatchEventType::Added && filter.matches(&self.object),
         };
         let seen = match (before, after) {
             (false, false) => return Ok(None),

@@ -36,6 +36,17 @@ pub(crate) struct Cacher {
     state: Mutex<State>,
 }
 
+/// What a cache starts from.
+#[derive(Debug)]
+pub(crate) struct Filling {
+    pub(crate) version: ResourceVersion,
+    /// The objects at the version.
+    pub(crate) objects: Vec<Arc<Stored>>,
+    pub(crate) events_after: ResourceVersion,
+    /// The events after `events_after`, up to the version.
+    pub(crate) events: Vec<LoggedEvent>,
+}
+
 #[derive(Debug)]
 struct State {
     /// Everything up to here has been applied, of this resource and all others.
@@ -70,9 +81,14 @@ impl Cacher {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Starts anew from the objects at a version. Watchers cannot go on: what happened in between is
-    /// not known here.
-    pub(crate) fn rebuild(&self, version: ResourceVersion, objects: Vec<Arc<Stored>>) {
+    /// Starts anew. Watchers cannot go on: what happened in between is not known here.
+    pub(crate) fn rebuild(&self, filling: Filling) {
+        let Filling {
+            version,
+            objects,
+            events_after,
+            events,
+        } = filling;
         let mut map = Objects::new_sync();
         for object in objects {
             map.insert_mut(object.key.clone(), object);
@@ -84,7 +100,7 @@ impl Cacher {
             oldest: version,
             continue_from: None,
         });
-        state.ring.restart(version);
+        state.ring.restart(events_after, events);
         state.objects = map;
         state.version = version;
     }
@@ -165,7 +181,7 @@ impl Cacher {
         filter: &Arc<Filter>,
     ) -> Result<(Vec<Arc<Event>>, Registration), StorageError> {
         let mut state = self.lock();
-        let missed = state.ring.after(version)?;
+        let missed = state.ring.after(version, filter)?;
         let after = version.max(state.version);
         let registration = self.register(&mut state, after, filter);
         Ok((missed, registration))

@@ -1,13 +1,15 @@
 //! The recent events of one resource, and the way back to the objects at any version among them.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Event, Objects};
+use super::{Event, Filter, Objects};
 use crate::storage::error::StorageError;
 use crate::storage::options::StorageOptions;
+use crate::storage::postgres::change_log::LoggedEvent;
 use crate::storage::resource_version::ResourceVersion;
+use crate::storage::types::{Key, Stored, WatchEventType};
 
 /// Events between two kept states: going back undoes at most so many.
 const CHECKPOINT_EVENTS: usize = 256;
@@ -19,6 +21,8 @@ pub(super) struct Ring {
     events: VecDeque<Arc<Event>>,
     /// All events after this version are here.
     floor: ResourceVersion,
+    /// The state before is known of all events after this version.
+    unknown: ResourceVersion,
     bytes: usize,
     /// The objects after some of the events.
     checkpoints: VecDeque<(ResourceVersion, Objects)>,
@@ -34,6 +38,7 @@ impl Ring {
         Self {
             events: VecDeque::new(),
             floor: ResourceVersion::ZERO,
+            unknown: ResourceVersion::ZERO,
             bytes: 0,
             checkpoints: VecDeque::new(),
             since_checkpoint: 0,
@@ -44,13 +49,27 @@ impl Ring {
         }
     }
 
-    /// Forgets everything; all events after `floor` will follow.
-    pub(super) fn restart(&mut self, floor: ResourceVersion) {
+    /// Forgets everything and starts with the events after `floor`, read from the change log. The state
+    /// before an event is the one after the last event of the same object; of the first event that is
+    /// not a creation it is unknown.
+    pub(super) fn restart(&mut self, floor: ResourceVersion, events: Vec<LoggedEvent>) {
         self.events.clear();
         self.checkpoints.clear();
         self.bytes = 0;
         self.since_checkpoint = 0;
         self.floor = floor;
+        self.unknown = floor;
+        let mut states: HashMap<Key, Option<Arc<Stored>>> = HashMap::new();
+        for logged in events {
+            let after = (logged.kind != WatchEventType::Deleted).then(|| Arc::clone(&logged.object));
+            let before = states.insert(logged.object.key.clone(), after);
+            if before.is_none() && logged.kind != WatchEventType::Added {
+                self.unknown = logged.version;
+            }
+            let event = Event::new(logged, before.flatten());
+            self.bytes += event.bytes();
+            self.events.push_back(Arc::new(event));
+        }
     }
 
     /// Adds an event; `objects` is the state after it.
@@ -82,15 +101,24 @@ impl Ring {
         }
     }
 
-    /// The events after a version.
-    pub(super) fn after(&self, version: ResourceVersion) -> Result<Vec<Arc<Event>>, StorageError> {
-        self.reaches(version)?;
+    /// The events after a version, for a watcher with this filter.
+    pub(super) fn after(
+        &self,
+        version: ResourceVersion,
+        filter: &Filter,
+    ) -> Result<Vec<Arc<Event>>, StorageError> {
+        let floor = if filter.varies() {
+            self.floor.max(self.unknown)
+        } else {
+            self.floor
+        };
+        reaches(floor, version)?;
         Ok(self.events.range(self.position(version)..).cloned().collect())
     }
 
     /// What leads back from the newest objects, or from a kept state, to a version.
     pub(super) fn undo_to(&self, version: ResourceVersion, newest: &Objects) -> Result<Undo, StorageError> {
-        self.reaches(version)?;
+        reaches(self.floor.max(self.unknown), version)?;
         let checkpoint = self.checkpoints.partition_point(|(kept, _)| *kept < version);
         let (end, objects) = match self.checkpoints.get(checkpoint) {
             Some((kept, objects)) => (self.position(*kept), objects),
@@ -101,17 +129,6 @@ impl Ring {
             objects: objects.clone(),
             events,
         })
-    }
-
-    fn reaches(&self, version: ResourceVersion) -> Result<(), StorageError> {
-        if version < self.floor {
-            return Err(StorageError::Expired {
-                asked: version,
-                oldest: self.floor,
-                continue_from: None,
-            });
-        }
-        Ok(())
     }
 
     /// How many events are at or below a version.
@@ -142,4 +159,15 @@ impl Undo {
         }
         self.objects
     }
+}
+
+fn reaches(floor: ResourceVersion, version: ResourceVersion) -> Result<(), StorageError> {
+    if version < floor {
+        return Err(StorageError::Expired {
+            asked: version,
+            oldest: floor,
+            continue_from: None,
+        });
+    }
+    Ok(())
 }

@@ -13,6 +13,7 @@ use sqlx::{Connection, Executor, Row};
 
 use super::{Resource, Resources};
 use crate::storage::error::StorageError;
+use crate::storage::options::StorageOptions;
 use crate::storage::resource_version::ResourceVersion;
 use crate::storage::types::{Stored, WatchEventType};
 
@@ -101,34 +102,49 @@ fn page(resources: &Resources, rows: &[PgRow]) -> Result<Page, StorageError> {
     for row in rows {
         let Some(version) = version(row, 2)? else { break };
         page.last = Some(version);
-        let Some(resource) = resources.named(row.try_get(3)?) else {
-            continue;
-        };
-        let kind = kind(row.try_get(4)?)?;
-        let text: String = row.try_get(5)?;
-        let object = resource.table.stored(version, text)?;
-        page.events.push(LoggedEvent {
-            version,
-            resource: Arc::clone(resource),
-            kind,
-            object,
-        });
+        page.events.extend(event(resources, version, row, 3)?);
     }
     Ok(page)
 }
 
-/// The current objects of the cached resources, at one version.
+/// The event in the columns from `first` on; none when its resource is unknown here.
+fn event(
+    resources: &Resources,
+    version: ResourceVersion,
+    row: &PgRow,
+    first: usize,
+) -> Result<Option<LoggedEvent>, StorageError> {
+    let Some(resource) = resources.named(row.try_get(first)?) else {
+        return Ok(None);
+    };
+    let kind = kind(row.try_get(first + 1)?)?;
+    let text: String = row.try_get(first + 2)?;
+    let object = resource.table.stored(version, text)?;
+    Ok(Some(LoggedEvent {
+        version,
+        resource: Arc::clone(resource),
+        kind,
+        object,
+    }))
+}
+
+/// The current objects of the cached resources and what led to them, at one version.
 #[derive(Debug)]
 pub(crate) struct Snapshot {
     pub(crate) version: ResourceVersion,
     pub(crate) objects: Vec<(Arc<Resource>, Vec<Arc<Stored>>)>,
+    /// All events after this version, in order, of every resource.
+    pub(crate) events_after: ResourceVersion,
+    pub(crate) events: Vec<LoggedEvent>,
 }
 
 /// Reads all objects of the cached resources in one snapshot. The version is exact: whoever is visible
-/// in a snapshot, everybody before is.
+/// in a snapshot, everybody before is. With them come the recent events, so that a watch may resume on
+/// a replica that has only just started.
 pub(crate) async fn snapshot(
     connection: &mut PgConnection,
     resources: &Resources,
+    options: &StorageOptions,
 ) -> Result<Snapshot, StorageError> {
     // Dropped before its end, the transaction is rolled back when the connection is next used.
     let mut tx = connection.begin().await?;
@@ -141,8 +157,48 @@ pub(crate) async fn snapshot(
     for resource in resources.cached() {
         objects.push((Arc::clone(resource), all(&mut tx, resource).await?));
     }
+    let mut snapshot = Snapshot {
+        version,
+        objects,
+        events_after: version,
+        events: Vec::new(),
+    };
+    recent(&mut tx, resources, options, &mut snapshot).await?;
     tx.commit().await?;
-    Ok(Snapshot { version, objects })
+    Ok(snapshot)
+}
+
+/// Reads the newest events, as far back as a cache would still hold them.
+async fn recent(
+    connection: &mut PgConnection,
+    resources: &Resources,
+    options: &StorageOptions,
+    snapshot: &mut Snapshot,
+) -> Result<(), StorageError> {
+    let mut rows = sqlx::query(
+        "select rv, resource, type, object from apiserver.watch_events
+         where rv > (select floor_rv from apiserver.rv_meta)
+             and at > clock_timestamp() - make_interval(secs => $1)
+         order by rv desc limit $2",
+    )
+    .bind(options.ring_age.as_secs_f64())
+    .bind(i64::try_from(options.ring_events_max).unwrap_or(i64::MAX))
+    .fetch(connection);
+    let mut bytes = 0;
+    while let Some(row) = rows.try_next().await? {
+        let Some(version) = version(&row, 0)? else {
+            continue;
+        };
+        let event = event(resources, version, &row, 1)?;
+        bytes += event.as_ref().map_or(0, |event| event.object.encoded.len());
+        if bytes > options.ring_bytes_max {
+            break;
+        }
+        snapshot.events_after = ResourceVersion::new(version.get() - 1);
+        snapshot.events.extend(event);
+    }
+    snapshot.events.reverse();
+    Ok(())
 }
 
 async fn all(connection: &mut PgConnection, resource: &Resource) -> Result<Vec<Arc<Stored>>, StorageError> {
