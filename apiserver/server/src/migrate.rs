@@ -31,8 +31,8 @@ pub fn migrator() -> Migrator {
 /// When a migration fails: the schema is not ours, or newer than this program.
 pub async fn migrate(database: &PgConnectOptions) -> Result<(), sqlx::migrate::MigrateError> {
     let mut connection = connect(database).await;
-    generic_apiserver::storage::migrator().run_direct(&mut connection).await?;
-    migrator().run_direct(&mut connection).await
+    generic_apiserver::storage::migrator().run(&mut connection).await?;
+    migrator().run(&mut connection).await
 }
 
 /// The first connection; a database that comes up later than the server is waited for.

@@ -52,9 +52,10 @@ impl NamespaceLifecycle {
         (Self { known, api }, task)
     }
 
-    /// Waits until the namespaces have been listed once.
-    pub async fn synced(&self) -> bool {
-        self.known.wait_until_ready().await.is_ok()
+    /// Whether the namespaces have been listed once; every cluster has some.
+    #[must_use]
+    pub fn is_synced(&self) -> bool {
+        !self.known.is_empty()
     }
 
     async fn find(&self, name: &str) -> Result<Option<Namespace>, RegistryError> {
