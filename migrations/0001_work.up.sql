@@ -93,11 +93,11 @@ create index work_orders_turn on work.work_orders (turn) where status = 'PENDING
 create index work_orders_ready_since on work.work_orders (ready_since) where status = 'PENDING' and not suspended;
 create index work_orders_retry on work.work_orders (next_retry_after) where status = 'RETRY_PENDING';
 create index work_orders_claimed_by on work.work_orders (claimed_by, id) where status = 'CLAIMED';
-create index work_orders_attempt_deadline on work.work_orders (attempt_deadline) where status = 'CLAIMED';
+create index work_orders_attempt_deadline on work.work_orders (attempt_deadline)
+    where status = 'CLAIMED' and not cancelling;
 create index work_orders_active_deadline on work.work_orders (active_deadline)
-    where active_deadline is not null and status in ('PENDING', 'CLAIMED', 'RETRY_PENDING');
-create index work_orders_cancel_deadline on work.work_orders (cancel_deadline)
-    where cancelling and cancel_deadline is not null;
+    where status in ('PENDING', 'CLAIMED', 'RETRY_PENDING') and not cancelling;
+create index work_orders_cancel_deadline on work.work_orders (cancel_deadline) where cancelling;
 create index work_orders_expires on work.work_orders (expires_at) where expires_at is not null;
 
 -- Which agents an order is for: the origin's table, as a view over the term sets.
@@ -280,7 +280,7 @@ create view work.order_states as
                 and (a.work_types = '{}' or o.work_type = any (array_replace(a.work_types, 'shipwright-build', 'build')))),
         'lease', (
             select json_build_object('agent', l.agent, 'holder', l.holder, 'fence', l.fence, 'attempt', l.attempt,
-                'expiresAt', l.expires_at, 'lapsed', l.lapsed, 'progressAt', l.progress_at)
+                'expiresAt', l.expires_at, 'lapsed', l.lapsed)
             from work.work_leases l where l.order_uid = o.id),
         'attempts', (
             select coalesce(json_agg(t.object::json order by t.attempt), '[]'::json)

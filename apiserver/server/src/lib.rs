@@ -1,3 +1,5 @@
 //! The aggregated API server of `work.brokkr.io`.
 
 pub mod lifecycle;
+pub mod queue;
+pub mod registry;

@@ -35,7 +35,6 @@ pub(crate) struct LeaseRow {
     pub(crate) fence: Fence,
     pub(crate) expires_at: Timestamp,
     pub(crate) lapsed: bool,
-    pub(crate) progress_at: Option<Timestamp>,
 }
 
 /// An order at one version, with what only the queue's rows know.
@@ -76,6 +75,11 @@ impl QueuedOrder {
     /// The order as far as its life is concerned.
     pub(crate) fn state(&self) -> State {
         State::of(&self.order, &self.columns)
+    }
+
+    /// Whether the namespace is being deleted, as the caller knows.
+    pub(crate) fn set_namespace_terminating(&mut self, terminating: bool) {
+        self.columns.namespace_terminating = terminating;
     }
 
     pub(crate) fn uid(&self) -> &str {

@@ -4,7 +4,9 @@
 //! may become is decided in [`crate::lifecycle`].
 
 pub mod agent;
+mod caller;
 pub mod columns;
+mod refusals;
 pub mod work_order;
 pub mod work_order_log;
 

@@ -2,6 +2,10 @@
 //!
 //! Written by fleet administrators; the agent of that name reports into `status`.
 
+pub mod claim;
+pub mod complete;
+pub mod pending;
+pub mod renew;
 pub mod strategy;
 pub mod table;
 

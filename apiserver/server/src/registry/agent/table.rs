@@ -30,6 +30,7 @@ pub fn table() -> ResourceTable {
         residence: Residence::Cached,
         columns: COLUMNS,
         columns_of,
+        fields: &[],
         fields_of: |_| BTreeMap::new(),
         field_columns: &[],
     }

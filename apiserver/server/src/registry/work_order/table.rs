@@ -47,6 +47,7 @@ pub fn table() -> ResourceTable {
         residence: Residence::Cached,
         columns: COLUMNS,
         columns_of,
+        fields: &["spec.workType", "status.phase", "status.claim.agent"],
         fields_of,
         field_columns: &[],
     }
@@ -101,7 +102,8 @@ fn status_columns(object: &Object) -> Vec<(&'static str, Value)> {
 /// When a finished order goes; never for a negative TTL.
 fn expiry(object: &Object, phase: WorkOrderPhase) -> Value {
     let ttl = value_at(object, "spec.ttlSecondsAfterFinished").as_i64().unwrap_or(3600);
-    if !phase.is_terminal() || ttl < 0 {
+    // One that is being deleted goes with its last finalizer.
+    if !phase.is_terminal() || ttl < 0 || object.metadata.deletion_timestamp.is_some() {
         return Value::Null;
     }
     seconds_after(time_at(object, "status.completionTime"), ttl)

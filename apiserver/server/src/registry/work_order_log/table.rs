@@ -40,6 +40,7 @@ pub fn table() -> ResourceTable {
         residence: Residence::DatabaseOnly,
         columns: COLUMNS,
         columns_of,
+        fields: &["workType", "outcome", "success", "agent", "orderName", "orderUID"],
         fields_of,
         field_columns: &[
             ("workType", "work_type"),
