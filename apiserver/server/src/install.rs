@@ -8,8 +8,12 @@ use generic_apiserver::registry::Store;
 use generic_apiserver::storage::{Storage, StorageBuilder, StorageOptions};
 use sqlx::postgres::PgConnectOptions;
 
+use brokkr_apis::work::v1alpha1::VERSION;
+
 use crate::queue::{self, Namespaces, Queue};
-use crate::registry::agent::{self, AgentClaims, AgentCompletions, AgentRenewals, AgentStrategy, PendingOrders};
+use crate::registry::agent::{
+    self, AgentClaims, AgentCompletions, AgentRenewals, AgentStrategy, PendingOrders,
+};
 use crate::registry::work_order::{
     self, WorkOrderClaims, WorkOrderCompletions, WorkOrderReleases, WorkOrderRenewals, WorkOrderStrategy,
 };
@@ -29,22 +33,23 @@ pub fn storage(database: PgConnectOptions) -> StorageBuilder {
 #[must_use]
 pub fn api_group(storage: &Storage, queue: &Arc<Queue>) -> ApiGroup {
     let orders = Store::new(WorkOrderStrategy::new(storage.clone()), storage.clone())
-        .creater(WorkOrderClaims::new(storage.clone(), Arc::clone(queue)))
-        .creater(WorkOrderRenewals::new(storage.clone(), Arc::clone(queue)))
-        .creater(WorkOrderCompletions::new(storage.clone(), Arc::clone(queue)))
-        .creater(WorkOrderReleases::new(storage.clone(), Arc::clone(queue)));
+        .creater(WorkOrderClaims::new(Arc::clone(queue)))
+        .creater(WorkOrderRenewals::new(Arc::clone(queue)))
+        .creater(WorkOrderCompletions::new(Arc::clone(queue)))
+        .creater(WorkOrderReleases::new(Arc::clone(queue)));
     let entries = Store::new(WorkOrderLogStrategy, storage.clone());
     let agents = Store::new(AgentStrategy, storage.clone())
-        .creater(AgentClaims::new(storage.clone(), Arc::clone(queue)))
-        .creater(AgentRenewals::new(storage.clone(), Arc::clone(queue)))
-        .creater(AgentCompletions::new(storage.clone(), Arc::clone(queue)))
-        .getter(PendingOrders::new(storage.clone(), Arc::clone(queue)));
-    ApiGroup::new(brokkr_apis::GROUP).version(
-        ApiVersion::new(brokkr_apis::work::v1alpha1::VERSION)
-            .resource(Arc::new(orders))
-            .resource(Arc::new(entries))
-            .resource(Arc::new(agents)),
-    )
+        .creater(AgentClaims::new(Arc::clone(queue)))
+        .creater(AgentRenewals::new(Arc::clone(queue)))
+        .creater(AgentCompletions::new(Arc::clone(queue)))
+        .getter(PendingOrders::new(Arc::clone(queue)));
+    ApiGroup {
+        name: brokkr_apis::GROUP.to_owned(),
+        versions: vec![ApiVersion {
+            name: VERSION.to_owned(),
+            resources: vec![Arc::new(orders), Arc::new(entries), Arc::new(agents)],
+        }],
+    }
 }
 
 impl Namespaces for NamespaceLifecycle {

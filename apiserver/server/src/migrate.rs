@@ -18,8 +18,20 @@ pub fn migrator() -> Migrator {
     let up = include_str!("../../../migrations/0001_work.up.sql");
     let down = include_str!("../../../migrations/0001_work.down.sql");
     let mut migrator = Migrator::with_migrations(vec![
-        Migration::new(1, "work".into(), MigrationType::ReversibleUp, up.into_sql_str(), false),
-        Migration::new(1, "work".into(), MigrationType::ReversibleDown, down.into_sql_str(), false),
+        Migration::new(
+            1,
+            "work".into(),
+            MigrationType::ReversibleUp,
+            up.into_sql_str(),
+            false,
+        ),
+        Migration::new(
+            1,
+            "work".into(),
+            MigrationType::ReversibleDown,
+            down.into_sql_str(),
+            false,
+        ),
     ]);
     migrator.dangerous_set_table_name("public.brokkr_work_migrations");
     migrator
@@ -31,7 +43,9 @@ pub fn migrator() -> Migrator {
 /// When a migration fails: the schema is not ours, or newer than this program.
 pub async fn migrate(database: &PgConnectOptions) -> Result<(), sqlx::migrate::MigrateError> {
     let mut connection = connect(database).await;
-    generic_apiserver::storage::migrator().run(&mut connection).await?;
+    generic_apiserver::storage::migrator()
+        .run(&mut connection)
+        .await?;
     migrator().run(&mut connection).await
 }
 

@@ -17,6 +17,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::CompletedConfig;
+use crate::queue::{Queue, Sweeper};
 use crate::{install, migrate};
 
 /// Runs until SIGTERM or SIGINT, then drains.
@@ -29,15 +30,29 @@ pub async fn run(config: CompletedConfig) -> anyhow::Result<()> {
         .map_err(|_| anyhow::anyhow!("another TLS provider is installed"))?;
     let stop = stop_on_signal()?;
     let client = client(&config).await?;
-    migrate::migrate(&config.database).await.context("migrating the database")?;
+    migrate::migrate(&config.database)
+        .await
+        .context("migrating the database")?;
 
     // Storage and what feeds on it outlive the requests that use them.
     let background = CancellationToken::new();
     let storage = install::storage(config.database.clone()).start(&background);
     let (namespaces, following) = NamespaceLifecycle::follow(client.clone(), background.clone());
-    let auth = DelegatedAuth::connect(client.clone(), DelegatedAuthOptions::default(), background.clone()).await?;
-    let controllers = install::controllers(&storage, &client, &background);
-    let handler = Endpoints::new(vec![install::api_group(&storage)], Arc::new(namespaces.clone()));
+    let auth = DelegatedAuth::connect(
+        client.clone(),
+        DelegatedAuthOptions::default(),
+        background.clone(),
+    )
+    .await?;
+    let queue = Arc::new(Queue::new(storage.clone(), Arc::new(namespaces.clone())));
+    let sweeper = Sweeper::new(storage.clone(), Arc::new(namespaces.clone()));
+    let sweeping = tokio::spawn(sweeper.run(background.clone()));
+    let groups = vec![install::api_group(&storage, &queue)];
+    let handler = Endpoints::new(
+        groups,
+        Arc::new(namespaces.clone()),
+        concat!("v", env!("CARGO_PKG_VERSION")),
+    );
     let parts = ServerParts {
         authenticator: Arc::clone(&auth.authenticator),
         authorizer: Arc::clone(&auth.authorizer),
@@ -46,10 +61,15 @@ pub async fn run(config: CompletedConfig) -> anyhow::Result<()> {
         handler: Arc::new(handler),
     };
     let server = GenericApiServer::new(serving_options(&config).complete()?, parts);
-    server.bind().await.with_context(|| format!("listening on {}", config.address))?.run(stop).await;
+    server
+        .bind()
+        .await
+        .with_context(|| format!("listening on {}", config.address))?
+        .run(stop)
+        .await;
 
     background.cancel();
-    controllers.wait().await;
+    sweeping.await.context("serving the queue")?;
     auth.stopped().await;
     following.await.context("following namespaces")?;
     storage.shutdown().await;
@@ -60,7 +80,9 @@ async fn client(config: &CompletedConfig) -> anyhow::Result<Client> {
     let config = match &config.kubeconfig {
         Some(path) => {
             let kubeconfig = Kubeconfig::read_from(path).context("--kubeconfig")?;
-            kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.context("--kubeconfig")?
+            kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
+                .await
+                .context("--kubeconfig")?
         }
         None => kube::Config::incluster().context("no --kubeconfig, and this is no pod")?,
     };
@@ -72,7 +94,10 @@ fn serving_options(config: &CompletedConfig) -> ServingOptions {
         certificate: config.tls_cert_file.clone(),
         private_key: config.tls_private_key_file.clone(),
     };
-    ServingOptions { bind_address: config.address, ..ServingOptions::new(certificate) }
+    ServingOptions {
+        bind_address: config.address,
+        ..ServingOptions::new(certificate)
+    }
 }
 
 /// Ready once the caches have been filled, and for good: while the database is away, discovery and what
@@ -80,8 +105,16 @@ fn serving_options(config: &CompletedConfig) -> ServingOptions {
 fn health(storage: &Storage, namespaces: &NamespaceLifecycle) -> HealthChecks {
     let (storage, namespaces) = (storage.clone(), namespaces.clone());
     HealthChecks::default()
-        .ready(once("storage", "the watch caches are not filled yet", move || storage.is_ready()))
-        .ready(once("informer-sync", "the namespaces have not been listed yet", move || namespaces.is_synced()))
+        .ready(once(
+            "storage",
+            "the watch caches are not filled yet",
+            move || storage.is_ready(),
+        ))
+        .ready(once(
+            "informer-sync",
+            "the namespaces have not been listed yet",
+            move || namespaces.is_synced(),
+        ))
 }
 
 /// A check that passes for good once it has passed.

@@ -58,6 +58,17 @@ impl NamespaceLifecycle {
         !self.known.is_empty()
     }
 
+    /// The names of the namespaces that are being deleted.
+    #[must_use]
+    pub fn terminating(&self) -> Vec<String> {
+        let known = self.known.state();
+        known
+            .iter()
+            .filter(|one| is_terminating(one))
+            .filter_map(|one| one.metadata.name.clone())
+            .collect()
+    }
+
     async fn find(&self, name: &str) -> Result<Option<Namespace>, RegistryError> {
         let reference = reflector::ObjectRef::new(name);
         if let Some(found) = self.known.get(&reference) {
