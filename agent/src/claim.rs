@@ -258,11 +258,11 @@ impl ClaimTable {
         }
     }
 
-    /// Tells a run that the end of its order was asked for.
-    pub fn cancel(&self, uid: &str, reason: &str) {
+    /// Tells a run that the end of its order was asked for; false if it knows already.
+    pub fn cancel(&self, uid: &str, reason: &str) -> bool {
         self.direct(uid, |_| Directive::Cancel {
             reason: reason.to_owned(),
-        });
+        })
     }
 
     /// Tells a run that its claim is gone. Another process of this agent that has taken it over goes on with the same
@@ -280,12 +280,14 @@ impl ClaimTable {
         }
     }
 
-    fn direct(&self, uid: &str, directive: impl Fn(&Held) -> Directive) {
-        if let Some(held) = locked(&self.claims).held.get(uid) {
-            let directive = directive(held);
-            held.directive
-                .send_if_modified(|current| current.give_way_to(directive));
-        }
+    fn direct(&self, uid: &str, directive: impl Fn(&Held) -> Directive) -> bool {
+        let claims = locked(&self.claims);
+        let Some(held) = claims.held.get(uid) else {
+            return false;
+        };
+        let directive = directive(held);
+        held.directive
+            .send_if_modified(|current| current.give_way_to(directive))
     }
 
     /// The claims of the hub's list that this process does not know: it, or an earlier process, was granted them but
