@@ -129,7 +129,7 @@ impl<'a> Renewer<'a> {
         match result.code {
             200..=299 => {
                 if let Some(cancel) = &result.cancel
-                    && self.claims.cancel(&item.uid, &cancel.reason)
+                    && self.claims.cancel(&item.uid, item.fence, &cancel.reason)
                 {
                     info!(
                         order = order(),
@@ -148,7 +148,7 @@ impl<'a> Renewer<'a> {
                     message = result.message,
                     "the claim is gone"
                 );
-                self.claims.lost(&item.uid, taken_over);
+                self.claims.lost(&item.uid, item.fence, taken_over);
             }
             code => {
                 warn!(
