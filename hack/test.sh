@@ -88,7 +88,7 @@ deny() {
 unit() { cargo test --workspace --locked --lib --bins --quiet && cargo test --workspace --locked --doc --quiet; }
 
 integration() {
-  cargo test --workspace --exclude brokkr-tests --locked --quiet --tests -- --test-threads 4 &&
+  cargo test --workspace --exclude brokkr-tests --locked --quiet --test '*' -- --test-threads 4 &&
     cargo test --package brokkr-tests --locked --quiet --test documents
 }
 

@@ -68,6 +68,10 @@ create table work.work_orders (
     excluded_agents       text[] not null default '{}',
     -- queue: the agent of the last attempt; another one is preferred.
     last_agent            text,
+    -- queue: since when it could have been claimed, for rings that nobody answers.
+    ready_since           timestamptz,
+    -- Whether the targeted agents are not all alike to it: such rows are looked up per agent.
+    selective             boolean not null generated always as (excluded_agents <> '{}' or last_agent is not null) stored,
 
     constraint work_orders_key unique (namespace, name),
     constraint work_orders_retries check (retry_count >= 0 and lost_attempts >= 0),
@@ -75,16 +79,25 @@ create table work.work_orders (
 ) with (fillfactor = 70, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000,
         autovacuum_vacuum_cost_delay = 0);
 
--- The claim order, for unfinished and claimable rows only.
+-- The claim order, for unfinished and claimable rows only. Two indexes, so that a claim that many
+-- agents share never steps over rows that some of them may not take.
 create index work_orders_ready on work.work_orders
     (target_set_id, work_type, priority desc, turn, created_at, id)
-    where status = 'PENDING' and not suspended;
+    where status = 'PENDING' and not suspended and not selective;
+create index work_orders_ready_selective on work.work_orders
+    (target_set_id, work_type, priority desc, turn, created_at, id)
+    where status = 'PENDING' and not suspended and selective;
+-- The lowest waiting turn.
+create index work_orders_turn on work.work_orders (turn) where status = 'PENDING' and not suspended;
+-- Orders whose ring nobody has answered.
+create index work_orders_ready_since on work.work_orders (ready_since) where status = 'PENDING' and not suspended;
 create index work_orders_retry on work.work_orders (next_retry_after) where status = 'RETRY_PENDING';
 create index work_orders_claimed_by on work.work_orders (claimed_by, id) where status = 'CLAIMED';
-create index work_orders_attempt_deadline on work.work_orders (attempt_deadline) where status = 'CLAIMED';
+create index work_orders_attempt_deadline on work.work_orders (attempt_deadline)
+    where status = 'CLAIMED' and not cancelling;
 create index work_orders_active_deadline on work.work_orders (active_deadline)
-    where active_deadline is not null and status in ('PENDING', 'CLAIMED', 'RETRY_PENDING');
-create index work_orders_cancel_deadline on work.work_orders (cancel_deadline) where cancel_deadline is not null;
+    where status in ('PENDING', 'CLAIMED', 'RETRY_PENDING') and not cancelling;
+create index work_orders_cancel_deadline on work.work_orders (cancel_deadline) where cancelling;
 create index work_orders_expires on work.work_orders (expires_at) where expires_at is not null;
 
 -- Which agents an order is for: the origin's table, as a view over the term sets.
@@ -108,11 +121,15 @@ create table work.work_leases (
     attempt       integer not null,
     lease_seconds integer not null,
     expires_at    timestamptz not null,
+    -- Whether the claim outlives its lease because the work must not run twice (NonIdempotent).
+    keeps         boolean not null,
+    -- The lease has run out and the claim was kept; a renewal revives it.
+    lapsed        boolean not null default false,
     -- When progress was last written into the object.
     progress_at   timestamptz
 ) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000,
         autovacuum_vacuum_cost_delay = 0);
-create index work_leases_expires on work.work_leases (expires_at);
+create index work_leases_expires on work.work_leases (expires_at) where not lapsed;
 create index work_leases_agent on work.work_leases (agent);
 
 -- Every attempt of every order, kept as long as its order or log entry.
@@ -127,7 +144,20 @@ create table work.attempts (
     outcome               text,
     -- The whole attempt as it is shown in the log entry.
     object                text not null,
+    -- The answer to the report that ended it, given again when the report is repeated.
+    answer                text,
     primary key (order_uid, attempt)
+);
+
+-- Reports that came with a spent fence: kept as evidence, without effect.
+create table work.late_reports (
+    order_uid   uuid not null,
+    fence       bigint not null,
+    received_at timestamptz not null,
+    user_name   text not null,
+    report      text not null,
+    -- A report that is repeated is one report.
+    primary key (order_uid, fence)
 );
 
 -- Answers to claims by request id, replayed for ten minutes.
@@ -222,19 +252,47 @@ create table work.agents (
     constraint agents_identity unique (identity)
 );
 
--- Agents that have asked for more than they got, longest idle first. A ring moves `rung_at`.
+-- Agents that have asked for more than they got, longest idle first.
 create table work.idle_agents (
     agent    text primary key,
+    -- Since when it is idle; begins anew when a ring brought it nothing.
     since    timestamptz not null,
+    -- When it last asked.
+    asked_at timestamptz not null,
+    -- When it was rung; null again as soon as it asks.
     rung_at  timestamptz
 );
-create index idle_agents_since on work.idle_agents (since);
+create index idle_agents_since on work.idle_agents (since) where rung_at is null;
 
--- When the queue was last served and a renewal last arrived: what tells an outage of ours from the
--- death of a holder.
+-- An order as the mutations of the queue read it: the object and what only the queue's rows know.
+create view work.order_states as
+    select o.id, json_build_object(
+        'version', o.resource_version,
+        'object', o.object,
+        'nextRetryAfter', o.next_retry_after,
+        'cancelDeadline', o.cancel_deadline,
+        'excluded', o.excluded_agents,
+        'anotherAgent', exists (
+            select from work.target_set_agents t
+            join work.agents a on a.namespace = '' and a.name = t.agent_name
+            where t.target_set_id = o.target_set_id and t.agent_name <> coalesce(o.claimed_by, '')
+                and not t.agent_name = any (o.excluded_agents)
+                and (a.work_types = '{}' or o.work_type = any (array_replace(a.work_types, 'shipwright-build', 'build')))),
+        'lease', (
+            select json_build_object('agent', l.agent, 'holder', l.holder, 'fence', l.fence, 'attempt', l.attempt,
+                'expiresAt', l.expires_at, 'lapsed', l.lapsed)
+            from work.work_leases l where l.order_uid = o.id),
+        'attempts', (
+            select coalesce(json_agg(t.object::json order by t.attempt), '[]'::json)
+            from work.attempts t where t.order_uid = o.id)) as state
+    from work.work_orders o;
+
+-- When the queue was last served, and when all leases were last given their full length: what tells an
+-- outage of ours from the death of a holder. `expires_at` less the lease's length is when a lease was last
+-- renewed, so that renewals need no row of their own here.
 create table work.queue_state (
     singleton    boolean primary key default true check (singleton),
     served_at    timestamptz not null,
-    renewed_at   timestamptz not null
+    extended_at  timestamptz not null
 );
-insert into work.queue_state (served_at, renewed_at) values (clock_timestamp(), clock_timestamp());
+insert into work.queue_state (served_at, extended_at) values (clock_timestamp(), clock_timestamp());

@@ -19,6 +19,7 @@
 //!
 //! No module below `endpoints` knows HTTP. Upstream model: the Kubernetes module `k8s.io/apiserver`.
 
+pub mod admission;
 pub mod authentication;
 pub mod authorization;
 pub mod endpoints;

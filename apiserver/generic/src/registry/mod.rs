@@ -5,7 +5,10 @@
 pub mod context;
 pub mod error;
 pub mod field;
+pub mod metadata;
 pub mod names;
+pub mod rest;
+pub mod store;
 pub mod strategy;
 pub mod subresource;
 
@@ -13,5 +16,10 @@ pub use context::RequestContext;
 pub use error::RegistryError;
 pub use field::{FieldError, FieldErrorType};
 pub use names::{ResourceNames, Scope, TableColumn, Verb};
+pub use rest::{
+    Decoded, DeleteRequest, Deleted, KindSchema, ObjectChange, Part, PropagationPolicy, ResourceInfo,
+    RestStorage, RestSubresource,
+};
+pub use store::Store;
 pub use strategy::{DeleteOptions, Deletion, Strategy};
 pub use subresource::{NamedCreater, NamedGetter};

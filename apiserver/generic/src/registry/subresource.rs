@@ -20,6 +20,12 @@ pub trait NamedCreater: Send + Sync + 'static {
     /// The last segment of the path, such as `claim`.
     fn name(&self) -> &'static str;
 
+    /// Whether the request is refused while its namespace is terminating, as a create is. What ends work
+    /// that is under way is not.
+    fn refused_in_terminating_namespace(&self) -> bool {
+        true
+    }
+
     /// Answers the request about `parent`. The body's name and namespace, if set, equal the path's.
     ///
     /// # Errors

@@ -4,7 +4,7 @@ use super::resource_version::ResourceVersion;
 use super::types::Key;
 
 /// An error of the storage layer.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum StorageError {
     /// No object has this key.
     #[error("no object {0}")]

@@ -30,18 +30,34 @@
 //! What this module leaves out: HTTP, authorisation, defaulting and validation.
 //! Upstream concept: `k8s.io/apiserver/pkg/storage` and its `cacher`.
 
+mod cacher;
+mod continue_token;
+mod encoding;
 pub mod error;
+mod migrations;
 pub mod mutation;
+mod options;
+mod postgres;
+mod read;
+mod read_table;
 pub mod resource_version;
 pub mod selection;
+mod store;
 pub mod table;
+mod tailer;
 pub mod types;
+mod watch_stream;
 
 pub use error::StorageError;
+pub use migrations::migrator;
 pub use mutation::{Change, ObjectWrite, SetMutation, SideRow, Update, Versions, Writes};
+pub use options::StorageOptions;
 pub use resource_version::ResourceVersion;
 pub use selection::Selection;
+pub use store::{Storage, StorageBuilder};
 pub use table::{ColumnSpec, GroupResource, Residence, ResourceTable};
 pub use types::{
     Freshness, Key, ListOptions, ListPage, ListVersion, Stored, WatchEvent, WatchEventType, WatchOptions,
+    WatchStart,
 };
+pub use watch_stream::WatchStream;

@@ -1,6 +1,7 @@
 //! How a resource is laid out in its table.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde_json::{Map, Value};
 
@@ -13,6 +14,12 @@ pub struct GroupResource {
     pub group: &'static str,
     /// The plural resource name.
     pub resource: &'static str,
+}
+
+impl fmt::Display for GroupResource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.resource, self.group)
+    }
 }
 
 /// Where the current objects of a resource live.
@@ -49,7 +56,9 @@ pub struct ResourceTable {
     pub columns: &'static [ColumnSpec],
     /// Values of `columns` for an object, by column name; what is missing is NULL.
     pub columns_of: fn(&Object) -> Map<String, Value>,
-    /// The selectable fields of an object besides its name and namespace.
+    /// The selectable fields besides `metadata.name` and `metadata.namespace`.
+    pub fields: &'static [&'static str],
+    /// The values of `fields` for an object.
     pub fields_of: fn(&Object) -> BTreeMap<&'static str, String>,
     /// For a [`Residence::DatabaseOnly`] resource: the column that holds a selectable field.
     pub field_columns: &'static [(&'static str, &'static str)],

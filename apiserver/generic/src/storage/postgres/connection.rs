@@ -1,0 +1,82 @@
+//! Opening connections, and telling what a failure of one means.
+
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
+use sqlx::{Connection, Executor};
+
+use crate::storage::error::StorageError;
+use crate::storage::options::StorageOptions;
+
+/// Opens a connection for one of the tasks; `purpose` is shown in `pg_stat_activity`.
+pub(crate) async fn connect(options: &StorageOptions, purpose: &str) -> Result<PgConnection, StorageError> {
+    let connect = session(options).application_name(&format!("apiserver-{purpose}"));
+    let connecting = async {
+        let mut connection = PgConnection::connect_with(&connect).await?;
+        // A server set to acknowledge before the flush would break "a success is durable".
+        connection
+            .execute(
+                "select set_config('synchronous_commit', 'on', false)
+                 where current_setting('synchronous_commit') = 'off'",
+            )
+            .await?;
+        Ok(connection)
+    };
+    match tokio::time::timeout(options.statement_timeout, connecting).await {
+        Ok(connected) => connected.map_err(|error: sqlx::Error| StorageError::from(error)),
+        Err(_) => Err(unreachable("connecting took too long")),
+    }
+}
+
+/// The pool of the reads that do not go through the tailer. It connects when it is first used.
+pub(crate) fn pool(options: &StorageOptions) -> PgPool {
+    PgPoolOptions::new()
+        .max_connections(options.pool_connections_max)
+        .acquire_timeout(options.freshness_timeout)
+        .idle_timeout(Duration::from_secs(300))
+        .connect_lazy_with(session(options).application_name("apiserver-reads"))
+}
+
+/// The server itself ends what takes too long, so that nothing holds the lock after its client is gone.
+fn session(options: &StorageOptions) -> PgConnectOptions {
+    let milliseconds = options.statement_timeout.as_millis().to_string();
+    options.connect.clone().options([
+        ("statement_timeout", milliseconds.as_str()),
+        ("lock_timeout", milliseconds.as_str()),
+        ("idle_in_transaction_session_timeout", milliseconds.as_str()),
+    ])
+}
+
+/// The database did not answer, and nothing was written.
+pub(crate) fn unreachable(message: impl Into<String>) -> StorageError {
+    StorageError::Unreachable {
+        message: message.into(),
+        ambiguous: false,
+    }
+}
+
+impl From<sqlx::Error> for StorageError {
+    fn from(error: sqlx::Error) -> Self {
+        match error {
+            sqlx::Error::Database(refusal) => match refusal.code().as_deref().unwrap_or_default() {
+                code if code.starts_with("23") => {
+                    Self::Constraint(refusal.constraint().unwrap_or("unnamed").to_owned())
+                }
+                code if passes(code) => unreachable(refusal.to_string()),
+                _ => Self::Database(refusal.to_string()),
+            },
+            error @ (sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_)) => {
+                Self::Corrupt(error.to_string())
+            }
+            error => unreachable(error.to_string()),
+        }
+    }
+}
+
+/// Whether a refusal is of the server's state and not of the statement: the connection was lost or
+/// ended (08, 57P), resources are short (53), a timeout struck (57014, 55P03, 25P03), or the server is
+/// a standby (25006).
+fn passes(code: &str) -> bool {
+    ["08", "53", "57"].iter().any(|class| code.starts_with(class))
+        || ["55P03", "25P03", "25006"].contains(&code)
+}

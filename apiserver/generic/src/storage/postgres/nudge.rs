@@ -1,0 +1,82 @@
+//! Nudges between replicas: a hint, sent after a commit, that the change log has grown.
+//!
+//! A nudge carries nothing and may be lost; polling is the truth. It is never sent inside a writer's
+//! transaction: PostgreSQL holds one cluster-wide lock from such a NOTIFY to the commit.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::Executor;
+use sqlx::postgres::{PgListener, PgPoolOptions};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use super::connect;
+use crate::storage::error::StorageError;
+use crate::storage::options::StorageOptions;
+
+const CHANNEL: &str = "apiserver_watch_events";
+const NOTIFY: &str = "notify apiserver_watch_events";
+const RETRY: Duration = Duration::from_secs(1);
+
+/// Sends a nudge after commits, at most one in each interval, until the token is cancelled.
+pub(crate) async fn send(options: Arc<StorageOptions>, committed: Arc<Notify>, token: CancellationToken) {
+    let mut connection = None;
+    loop {
+        tokio::select! {
+            () = token.cancelled() => return,
+            () = committed.notified() => {}
+        }
+        if connection.is_none() {
+            connection = connect(&options, "nudge").await.ok();
+        }
+        if let Some(open) = &mut connection {
+            let notify = open.execute(NOTIFY);
+            let sent = tokio::time::timeout(options.statement_timeout, notify).await;
+            if !matches!(sent, Ok(Ok(_))) {
+                connection = None;
+            }
+        }
+        // Commits during this pause share the next nudge.
+        tokio::time::sleep(options.nudge_interval).await;
+    }
+}
+
+/// Wakes the tailer on every nudge, until the token is cancelled.
+pub(crate) async fn listen(options: Arc<StorageOptions>, wake: Arc<Notify>, token: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = token.cancelled() => return,
+            ended = listen_once(&options, &wake) => {
+                if let Err(error) = ended {
+                    tracing::debug!(%error, "not listening for nudges, polling alone");
+                }
+            }
+        }
+        tokio::select! {
+            () = token.cancelled() => return,
+            () = tokio::time::sleep(RETRY) => {}
+        }
+    }
+}
+
+/// Listens until the connection is lost.
+async fn listen_once(options: &StorageOptions, wake: &Notify) -> Result<(), StorageError> {
+    // A pool of its own, for the one connection that a listener keeps.
+    let connect = options.connect.clone().application_name("apiserver-listen");
+    let pool = PgPoolOptions::new()
+        .max_connections(1)
+        .max_lifetime(None)
+        .idle_timeout(None)
+        .acquire_timeout(options.statement_timeout)
+        .connect_lazy_with(connect);
+    let mut listener = PgListener::connect_with(&pool).await?;
+    listener.eager_reconnect(false);
+    listener.listen(CHANNEL).await?;
+    // What was announced before LISTEN took effect is not announced again.
+    wake.notify_one();
+    while listener.try_recv().await?.is_some() {
+        wake.notify_one();
+    }
+    Ok(())
+}

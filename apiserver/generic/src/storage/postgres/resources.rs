@@ -1,0 +1,125 @@
+//! The resources served, each with the statements on its table, built once.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use sqlx::{AssertSqlSafe, SqlSafeStr, SqlStr};
+
+use crate::storage::error::StorageError;
+use crate::storage::table::{GroupResource, Residence, ResourceTable};
+
+/// The standard columns, as `json_to_recordset` reads them.
+const STANDARD: &str = "namespace text, name text, uid uuid, resource_version bigint, object text";
+
+/// One resource and the statements on its table. Those that write take `$1::json`, an array of rows.
+#[derive(Debug)]
+pub(crate) struct Resource {
+    pub(crate) table: ResourceTable,
+    /// The name in the change log.
+    pub(crate) name: String,
+    /// Which of the keys exist, at which version; the object too where `with_object` asks for it.
+    pub(crate) current: SqlStr,
+    pub(crate) create: SqlStr,
+    pub(crate) replace: SqlStr,
+    pub(crate) delete: SqlStr,
+    /// All objects.
+    pub(crate) all: SqlStr,
+    /// The object with namespace `$1` and name `$2`.
+    pub(crate) get: SqlStr,
+}
+
+impl Resource {
+    fn new(table: ResourceTable) -> Self {
+        let target = table.table;
+        let own = |each: &dyn Fn(&str, &str) -> String| -> String {
+            table
+                .columns
+                .iter()
+                .map(|column| each(column.name, column.sql_type))
+                .collect()
+        };
+        let record = format!(
+            "{STANDARD}{}",
+            own(&|name, sql_type| format!(", {name} {sql_type}"))
+        );
+        let names = own(&|name, _| format!(", {name}"));
+        let values = own(&|name, _| format!(", r.{name}"));
+        let sets = own(&|name, _| format!(", {name} = r.{name}"));
+        let matches = "t.namespace = r.namespace and t.name = r.name and t.uid = r.uid
+             and t.resource_version = r.old_version";
+        Self {
+            name: table.resource.to_string(),
+            current: statement(format!(
+                "select t.namespace, t.name, t.uid, t.resource_version, case when r.with_object then t.object end
+                 from json_to_recordset($1::json) as r(namespace text, name text, with_object boolean)
+                 join {target} t on t.namespace = r.namespace and t.name = r.name"
+            )),
+            create: statement(format!(
+                "insert into {target} (namespace, name, uid, resource_version, object{names})
+                 select r.namespace, r.name, r.uid, r.resource_version, r.object{values}
+                 from json_to_recordset($1::json) as r({record})"
+            )),
+            replace: statement(format!(
+                "update {target} t set resource_version = r.resource_version, object = r.object{sets}
+                 from json_to_recordset($1::json) as r({record}, old_version bigint) where {matches}"
+            )),
+            delete: statement(format!(
+                "delete from {target} t
+                 using json_to_recordset($1::json) as r({STANDARD}, old_version bigint) where {matches}"
+            )),
+            all: statement(format!("select resource_version, object from {target}")),
+            get: statement(format!(
+                "select resource_version, object from {target} where namespace = $1 and name = $2"
+            )),
+            table,
+        }
+    }
+}
+
+/// Statements are made of the program's own table and column names, never of what a client sent.
+pub(crate) fn statement(text: String) -> SqlStr {
+    AssertSqlSafe(Arc::<str>::from(text)).into_sql_str()
+}
+
+/// All resources of one storage.
+#[derive(Debug)]
+pub(crate) struct Resources {
+    by_resource: HashMap<GroupResource, Arc<Resource>>,
+    by_name: HashMap<String, Arc<Resource>>,
+}
+
+impl Resources {
+    pub(crate) fn new(tables: Vec<ResourceTable>) -> Self {
+        let resources: Vec<_> = tables
+            .into_iter()
+            .map(|table| Arc::new(Resource::new(table)))
+            .collect();
+        Self {
+            by_resource: resources
+                .iter()
+                .map(|r| (r.table.resource, Arc::clone(r)))
+                .collect(),
+            by_name: resources.into_iter().map(|r| (r.name.clone(), r)).collect(),
+        }
+    }
+
+    pub(crate) fn get(&self, resource: GroupResource) -> Result<&Arc<Resource>, StorageError> {
+        self.by_resource
+            .get(&resource)
+            .ok_or_else(|| StorageError::Database(format!("resource {resource} has no table here")))
+    }
+
+    /// The resource with this name in the change log; another release may log resources unknown here.
+    pub(crate) fn named(&self, name: &str) -> Option<&Arc<Resource>> {
+        self.by_name.get(name)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<Resource>> {
+        self.by_resource.values()
+    }
+
+    pub(crate) fn cached(&self) -> impl Iterator<Item = &Arc<Resource>> {
+        self.iter()
+            .filter(|resource| resource.table.residence == Residence::Cached)
+    }
+}

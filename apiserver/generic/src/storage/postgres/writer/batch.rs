@@ -1,0 +1,191 @@
+//! What is queued for the writer, and how a batch of it is collected, split and answered.
+
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+
+use super::set::SetGroup;
+use crate::storage::error::StorageError;
+use crate::storage::mutation::Update;
+use crate::storage::options::StorageOptions;
+use crate::storage::types::Stored;
+
+/// One update and who waits for it.
+pub(crate) struct PendingUpdate {
+    pub(crate) update: Update,
+    pub(crate) reply: oneshot::Sender<Result<Arc<Stored>, StorageError>>,
+}
+
+/// One element of the queue.
+pub(crate) enum Operation {
+    Update {
+        pending: Box<PendingUpdate>,
+        bytes: usize,
+    },
+    Set {
+        group: Box<dyn SetGroup>,
+        bytes: usize,
+    },
+}
+
+impl Operation {
+    const fn bytes(&self) -> usize {
+        match self {
+            Self::Update { bytes, .. } | Self::Set { bytes, .. } => *bytes,
+        }
+    }
+}
+
+/// One result per update of a batch, in order. A set mutation keeps its outputs itself.
+pub(super) type Answers = Vec<Result<Arc<Stored>, StorageError>>;
+
+/// The operations of one transaction.
+#[derive(Default)]
+pub(super) struct Batch {
+    pub(super) updates: Vec<PendingUpdate>,
+    /// One group per mutation, in the order of arrival.
+    pub(super) sets: Vec<Box<dyn SetGroup>>,
+}
+
+impl Batch {
+    fn add(&mut self, operation: Operation) {
+        match operation {
+            Operation::Update { pending, .. } => self.updates.push(*pending),
+            Operation::Set { group, .. } => {
+                match self
+                    .sets
+                    .iter_mut()
+                    .find(|known| known.identity() == group.identity())
+                {
+                    Some(known) => known.absorb(group),
+                    None => self.sets.push(group),
+                }
+            }
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.updates.len() + self.sets.iter().map(|set| set.len()).sum::<usize>()
+    }
+
+    /// Two batches of what is in this one, in order; only for batches of more than one operation.
+    pub(super) fn split(mut self) -> (Self, Self) {
+        if !self.updates.is_empty() && !self.sets.is_empty() {
+            let sets = std::mem::take(&mut self.sets);
+            return (
+                self,
+                Self {
+                    sets,
+                    ..Self::default()
+                },
+            );
+        }
+        if self.updates.len() > 1 {
+            let updates = self.updates.split_off(self.updates.len() / 2);
+            return (
+                self,
+                Self {
+                    updates,
+                    ..Self::default()
+                },
+            );
+        }
+        if self.sets.len() > 1 {
+            let sets = self.sets.split_off(self.sets.len() / 2);
+            return (
+                self,
+                Self {
+                    sets,
+                    ..Self::default()
+                },
+            );
+        }
+        let rest = self
+            .sets
+            .iter_mut()
+            .map(|set| set.split_off(set.len() / 2))
+            .collect();
+        (
+            self,
+            Self {
+                sets: rest,
+                ..Self::default()
+            },
+        )
+    }
+
+    /// A caller that has gone away does not hear its answer; the write has happened all the same.
+    pub(super) fn answer(self, answers: Answers) {
+        for (pending, answer) in self.updates.into_iter().zip(answers) {
+            let _ = pending.reply.send(answer);
+        }
+        for set in self.sets {
+            set.answer(Ok(()));
+        }
+    }
+
+    pub(super) fn fail(self, error: &StorageError) {
+        for pending in self.updates {
+            let _ = pending.reply.send(Err(error.clone()));
+        }
+        for set in self.sets {
+            set.answer(Err(error.clone()));
+        }
+    }
+}
+
+/// Takes batches from the queue.
+pub(super) struct Collector {
+    queue: mpsc::Receiver<Operation>,
+    operations_max: usize,
+    bytes_max: usize,
+    /// An operation that was too large for the batch before.
+    carried: Option<Operation>,
+}
+
+impl Collector {
+    pub(super) const fn new(queue: mpsc::Receiver<Operation>, options: &StorageOptions) -> Self {
+        Self {
+            queue,
+            operations_max: options.batch_operations_max,
+            bytes_max: options.batch_bytes_max,
+            carried: None,
+        }
+    }
+
+    /// The next batch: waits for the first operation, never for further ones. `None` when the token is
+    /// cancelled and the queue is empty.
+    pub(super) async fn next(&mut self, token: &CancellationToken) -> Option<Batch> {
+        let first = match self.carried.take() {
+            Some(operation) => operation,
+            None => self.first(token).await?,
+        };
+        let mut bytes = first.bytes();
+        let mut batch = Batch::default();
+        batch.add(first);
+        while batch.len() < self.operations_max {
+            let Ok(operation) = self.queue.try_recv() else {
+                break;
+            };
+            bytes += operation.bytes();
+            if bytes > self.bytes_max {
+                self.carried = Some(operation);
+                break;
+            }
+            batch.add(operation);
+        }
+        Some(batch)
+    }
+
+    async fn first(&mut self, token: &CancellationToken) -> Option<Operation> {
+        tokio::select! {
+            biased;
+            () = token.cancelled() => {
+                self.queue.close();
+                self.queue.recv().await
+            }
+            operation = self.queue.recv() => operation,
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! Which updates of a batch will succeed, decided before anything is written.
+//!
+//! The lock is held, so what is read here stays true until the batch writes. Each update is judged as a
+//! whole against what the updates before it will have made: it writes all it names, or nothing.
+
+use std::collections::{BTreeMap, HashMap};
+
+use serde_json::{Value, json};
+use sqlx::postgres::PgConnection;
+use uuid::Uuid;
+
+use super::batch::PendingUpdate;
+use crate::object::Object;
+use crate::storage::error::StorageError;
+use crate::storage::mutation::{ObjectWrite, Update};
+use crate::storage::postgres::Resources;
+use crate::storage::resource_version::ResourceVersion;
+use crate::storage::table::GroupResource;
+use crate::storage::types::Key;
+
+/// What is known of an object that exists.
+#[derive(Clone, Debug)]
+struct Existing {
+    uid: String,
+    version: ResourceVersion,
+    terminating: bool,
+}
+
+type Address = (GroupResource, Key);
+
+/// The current state of every key that a batch touches.
+#[derive(Debug, Default)]
+pub(super) struct Judge {
+    objects: HashMap<Address, Existing>,
+}
+
+impl Judge {
+    /// Reads the keys that the updates touch: one statement per resource.
+    pub(super) async fn read(
+        connection: &mut PgConnection,
+        resources: &Resources,
+        updates: &[PendingUpdate],
+    ) -> Result<Self, StorageError> {
+        let mut judge = Self::default();
+        for (resource, keys) in keys(updates) {
+            let rows: Vec<(String, String, Uuid, i64, Option<String>)> =
+                sqlx::query_as(resources.get(resource)?.current.clone())
+                    .bind(Value::from(keys).to_string())
+                    .fetch_all(&mut *connection)
+                    .await?;
+            for (namespace, name, uid, version, object) in rows {
+                let version = ResourceVersion::new(version.cast_unsigned());
+                let existing = Existing {
+                    uid: uid.to_string(),
+                    version,
+                    terminating: terminating(object)?,
+                };
+                judge
+                    .objects
+                    .insert((resource, Key { namespace, name }), existing);
+            }
+        }
+        Ok(judge)
+    }
+
+    /// Accepts an update as a whole, or says why not.
+    pub(super) fn accept(&mut self, update: &Update) -> Result<(), StorageError> {
+        let mut staged: HashMap<Address, Option<Existing>> = HashMap::new();
+        for write in std::iter::once(&update.object).chain(&update.further.objects) {
+            let address = address(write)?;
+            let current = match staged.get(&address) {
+                Some(staged) => staged.as_ref(),
+                None => self.objects.get(&address),
+            };
+            let after = judge(write, &address.1, current)?;
+            staged.insert(address, after);
+        }
+        for (address, after) in staged {
+            match after {
+                Some(existing) => self.objects.insert(address, existing),
+                None => self.objects.remove(&address),
+            };
+        }
+        Ok(())
+    }
+}
+
+/// The state after a write, or why it fails.
+fn judge(
+    write: &ObjectWrite,
+    key: &Key,
+    current: Option<&Existing>,
+) -> Result<Option<Existing>, StorageError> {
+    let (old, after) = match write {
+        ObjectWrite::Create { object, .. } => {
+            return match current {
+                Some(existing) => Err(StorageError::AlreadyExists {
+                    key: key.clone(),
+                    terminating: existing.terminating,
+                }),
+                None => Ok(Some(unread(object))),
+            };
+        }
+        ObjectWrite::Replace { old, object, .. } => (old, Some(unread(object))),
+        ObjectWrite::Delete { old, .. } => (old, None),
+    };
+    let existing = current.ok_or_else(|| StorageError::NotFound(key.clone()))?;
+    let same_uid = old.metadata.uid.as_deref() == Some(existing.uid.as_str());
+    if !same_uid || old.version != existing.version {
+        return Err(StorageError::Conflict {
+            key: key.clone(),
+            expected: old.version,
+        });
+    }
+    Ok(after)
+}
+
+/// An object of this batch: nobody can have read its version yet.
+fn unread(object: &Object) -> Existing {
+    Existing {
+        uid: object.metadata.uid.clone().unwrap_or_default(),
+        version: ResourceVersion::ZERO,
+        terminating: object.metadata.deletion_timestamp.is_some(),
+    }
+}
+
+fn keys(updates: &[PendingUpdate]) -> BTreeMap<GroupResource, Vec<Value>> {
+    let mut creating: BTreeMap<GroupResource, BTreeMap<Key, bool>> = BTreeMap::new();
+    for pending in updates {
+        for write in std::iter::once(&pending.update.object).chain(&pending.update.further.objects) {
+            // A write without a key is refused when it is judged.
+            let Ok((resource, key)) = address(write) else {
+                continue;
+            };
+            // The object is read only where a create may meet it, to say whether it is going.
+            let create = matches!(write, ObjectWrite::Create { .. });
+            *creating.entry(resource).or_default().entry(key).or_default() |= create;
+        }
+    }
+    let row = |(key, with_object): (Key, bool)| json!({"namespace": key.namespace, "name": key.name, "with_object": with_object});
+    creating
+        .into_iter()
+        .map(|(resource, keys)| (resource, keys.into_iter().map(row).collect()))
+        .collect()
+}
+
+fn address(write: &ObjectWrite) -> Result<Address, StorageError> {
+    match write {
+        ObjectWrite::Create { resource, object } => Ok((*resource, key_of(object)?)),
+        ObjectWrite::Replace {
+            resource,
+            old,
+            object,
+        } => {
+            if key_of(object)? != old.key {
+                return Err(StorageError::Database(format!(
+                    "object {} cannot change its key",
+                    old.key
+                )));
+            }
+            Ok((*resource, old.key.clone()))
+        }
+        ObjectWrite::Delete { resource, old } => Ok((*resource, old.key.clone())),
+    }
+}
+
+fn key_of(object: &Object) -> Result<Key, StorageError> {
+    let name = object.metadata.name.clone().filter(|name| !name.is_empty());
+    let name = name.ok_or_else(|| StorageError::Database("an object to write has no name".to_owned()))?;
+    Ok(Key {
+        namespace: object.metadata.namespace.clone().unwrap_or_default(),
+        name,
+    })
+}
+
+fn terminating(object: Option<String>) -> Result<bool, StorageError> {
+    let Some(text) = object else { return Ok(false) };
+    let object: Object =
+        serde_json::from_str(&text).map_err(|error| StorageError::Corrupt(error.to_string()))?;
+    Ok(object.metadata.deletion_timestamp.is_some())
+}

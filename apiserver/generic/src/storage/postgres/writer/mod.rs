@@ -1,0 +1,169 @@
+//! The writer: one task per replica that puts concurrent operations into one transaction each time.
+//!
+//! A batch is whatever is queued, up to a bound, never waited for. Under the advisory lock, held from
+//! the first statement to the commit, the updates of the batch are judged and written, then its set
+//! mutations decide and are written, then the followers; versions are drawn in memory and the sequence
+//! is set with the commit. A statement that the database refuses rolls the batch back; halves of it are
+//! tried again until the operation at fault stands alone, so that its neighbours commit.
+//!
+//! What this leaves out: reading; a change comes back through the change log.
+
+mod batch;
+mod judge;
+mod set;
+mod stage;
+mod transaction;
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt;
+use sqlx::postgres::PgConnection;
+use sqlx::{Executor, SqlStr};
+use tokio::sync::{Notify, mpsc};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use self::batch::{Answers, Batch, Collector};
+pub(crate) use self::batch::{Operation, PendingUpdate};
+pub(crate) use self::set::{ErasedFollower, FollowerOf, Group};
+use self::transaction::Transaction;
+use super::{Resources, connect, unreachable};
+use crate::storage::error::StorageError;
+use crate::storage::options::StorageOptions;
+
+const BACKOFF_MIN: Duration = Duration::from_millis(100);
+const BACKOFF_MAX: Duration = Duration::from_secs(2);
+
+/// The task's state.
+pub(crate) struct Writer {
+    options: Arc<StorageOptions>,
+    resources: Arc<Resources>,
+    followers: Vec<Arc<dyn ErasedFollower>>,
+    lock: SqlStr,
+    /// Told after each commit: the tailer here, and whoever nudges the other replicas.
+    committed: Vec<Arc<Notify>>,
+    connection: Option<PgConnection>,
+    backoff: Duration,
+    /// No attempt to connect before this.
+    connect_after: Instant,
+}
+
+impl Writer {
+    pub(crate) fn new(
+        options: Arc<StorageOptions>,
+        resources: Arc<Resources>,
+        followers: Vec<Arc<dyn ErasedFollower>>,
+        committed: Vec<Arc<Notify>>,
+    ) -> Self {
+        let lock = transaction::lock_statement(options.lock_key);
+        let connect_after = Instant::now();
+        Self {
+            options,
+            resources,
+            followers,
+            lock,
+            committed,
+            connection: None,
+            backoff: BACKOFF_MIN,
+            connect_after,
+        }
+    }
+
+    /// Runs until the token is cancelled and what was queued before is done.
+    pub(crate) async fn run(mut self, queue: mpsc::Receiver<Operation>, token: CancellationToken) {
+        let mut collector = Collector::new(queue, &self.options);
+        while let Some(batch) = collector.next(&token).await {
+            self.execute(batch).await;
+        }
+    }
+
+    async fn execute(&mut self, batch: Batch) {
+        let mut waiting = vec![batch];
+        while let Some(mut batch) = waiting.pop() {
+            match self.attempt(&mut batch).await {
+                Ok(answers) => {
+                    self.committed.iter().for_each(|notify| notify.notify_one());
+                    batch.answer(answers);
+                }
+                Err(error @ StorageError::Unreachable { .. }) => batch.fail(&error),
+                Err(error) if batch.len() == 1 => batch.fail(&error),
+                Err(error) => {
+                    tracing::debug!(%error, operations = batch.len(), "batch refused, trying its halves");
+                    let (first, second) = batch.split();
+                    waiting.extend([second, first]);
+                }
+            }
+        }
+    }
+
+    /// A connection may have died while nobody used it, and a transaction cut off before its commit
+    /// has left nothing behind: such an attempt is made once more on a new connection.
+    async fn attempt(&mut self, batch: &mut Batch) -> Result<Answers, StorageError> {
+        let reused = self.connection.is_some();
+        match self.attempt_once(batch).await {
+            Err(StorageError::Unreachable {
+                ambiguous: false,
+                message,
+            }) if reused => {
+                tracing::warn!(message, "connection of the writer lost, trying again");
+                self.attempt_once(batch).await
+            }
+            result => result,
+        }
+    }
+
+    async fn attempt_once(&mut self, batch: &mut Batch) -> Result<Answers, StorageError> {
+        let mut connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => self.connect().await?,
+        };
+        let mut commit_sent = false;
+        let transaction = Transaction::new(
+            &mut connection,
+            &self.resources,
+            &self.followers,
+            self.lock.clone(),
+        );
+        let guarded = AssertUnwindSafe(transaction.run(batch, &mut commit_sent)).catch_unwind();
+        let result = match tokio::time::timeout(self.options.transaction_timeout, guarded).await {
+            Ok(Ok(result)) => result,
+            // The connection may be anywhere in its protocol: it is dropped, and so rolled back.
+            Ok(Err(_panic)) => return Err(StorageError::Database("a mutation panicked".to_owned())),
+            Err(_) => Err(unreachable("the transaction took too long")),
+        };
+        match result {
+            Ok(answers) => {
+                self.connection = Some(connection);
+                Ok(answers)
+            }
+            Err(StorageError::Unreachable { message, .. }) => Err(StorageError::Unreachable {
+                message,
+                ambiguous: commit_sent,
+            }),
+            Err(error) => {
+                if connection.execute("rollback").await.is_ok() {
+                    self.connection = Some(connection);
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Between attempts that fail the callers are answered at once rather than kept.
+    async fn connect(&mut self) -> Result<PgConnection, StorageError> {
+        if Instant::now() < self.connect_after {
+            return Err(unreachable("the last attempt to connect has just failed"));
+        }
+        let connected = connect(&self.options, "writer").await;
+        match &connected {
+            Ok(_) => self.backoff = BACKOFF_MIN,
+            Err(_) => {
+                self.connect_after = Instant::now() + self.backoff;
+                self.backoff = (self.backoff * 2).min(BACKOFF_MAX);
+            }
+        }
+        connected
+    }
+}

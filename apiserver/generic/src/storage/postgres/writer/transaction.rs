@@ -1,0 +1,194 @@
+//! One transaction of the writer, from the lock to the commit.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use sqlx::postgres::PgConnection;
+use sqlx::{Executor, Row, SqlSafeStr, SqlStr};
+
+use super::batch::{Answers, Batch, PendingUpdate};
+use super::judge::Judge;
+use super::set::{ErasedFollower, SetGroup};
+use super::stage::{Stage, Written};
+use crate::storage::error::StorageError;
+use crate::storage::mutation::Versions;
+use crate::storage::postgres::{Resources, change_log, statement};
+use crate::storage::resource_version::ResourceVersion;
+
+/// The transaction's first round trip. The lock is its first statement that locks anything, and what
+/// follows sees every commit before it: under READ COMMITTED each statement has its own snapshot.
+pub(super) fn lock_statement(key: i64) -> SqlStr {
+    statement(format!(
+        "begin isolation level read committed;
+         select pg_advisory_xact_lock({key});
+         select last_value, (extract(epoch from clock_timestamp()) * 1000000)::bigint
+         from apiserver.resource_version"
+    ))
+}
+
+/// The parts of one transaction.
+pub(super) struct Transaction<'a> {
+    connection: &'a mut PgConnection,
+    resources: &'a Resources,
+    followers: &'a [Arc<dyn ErasedFollower>],
+    lock: SqlStr,
+}
+
+impl<'a> Transaction<'a> {
+    pub(super) const fn new(
+        connection: &'a mut PgConnection,
+        resources: &'a Resources,
+        followers: &'a [Arc<dyn ErasedFollower>],
+        lock: SqlStr,
+    ) -> Self {
+        Self {
+            connection,
+            resources,
+            followers,
+            lock,
+        }
+    }
+
+    /// Runs the batch. `commit_sent` tells, when this fails or is given up, whether the outcome is in
+    /// doubt. The caller rolls back after an error.
+    pub(super) async fn run(
+        mut self,
+        batch: &mut Batch,
+        commit_sent: &mut bool,
+    ) -> Result<Answers, StorageError> {
+        let (mut versions, now) = self.lock().await?;
+        let start = versions.last();
+        let mut written = Written::default();
+        let answers = self
+            .updates(&mut batch.updates, &mut versions, &mut written)
+            .await?;
+        for set in &mut batch.sets {
+            self.set(set.as_mut(), &mut versions, now, &mut written).await?;
+        }
+        self.follow(&mut versions, now, &mut written).await?;
+        if !written.any {
+            self.connection.execute("rollback").await?;
+            return Ok(answers);
+        }
+        change_log::append(self.connection, written.events).await?;
+        *commit_sent = true;
+        self.commit(start, versions.last()).await?;
+        Ok(answers)
+    }
+
+    async fn lock(&mut self) -> Result<(Versions, Timestamp), StorageError> {
+        let rows = sqlx::raw_sql(self.lock.clone())
+            .fetch_all(&mut *self.connection)
+            .await?;
+        let row = rows
+            .last()
+            .ok_or_else(|| StorageError::Database("the version sequence is gone".to_owned()))?;
+        let last: i64 = row.try_get(0)?;
+        let microseconds: i64 = row.try_get(1)?;
+        let now = Timestamp::from_microsecond(microseconds)
+            .map_err(|error| StorageError::Database(format!("the database's clock: {error}")))?;
+        Ok((Versions::after(ResourceVersion::new(last.cast_unsigned())), now))
+    }
+
+    async fn updates(
+        &mut self,
+        updates: &mut [PendingUpdate],
+        versions: &mut Versions,
+        written: &mut Written,
+    ) -> Result<Answers, StorageError> {
+        if updates.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut judge = Judge::read(self.connection, self.resources, updates).await?;
+        let mut stage = Stage::new(self.resources);
+        let mut answers = Vec::with_capacity(updates.len());
+        for pending in updates {
+            if let Err(error) = judge.accept(&pending.update) {
+                answers.push(Err(error));
+                continue;
+            }
+            let own = written.changes.len();
+            let update = &mut pending.update;
+            for write in std::iter::once(&mut update.object).chain(&mut update.further.objects) {
+                stage.add(write, versions.draw(), written)?;
+            }
+            update
+                .further
+                .rows
+                .iter()
+                .cloned()
+                .for_each(|row| stage.add_side(row));
+            let change = &written.changes[own];
+            let state = change.new.as_ref().or(change.old.as_ref());
+            answers.push(
+                state
+                    .cloned()
+                    .ok_or_else(|| StorageError::Database("a change of nothing".to_owned())),
+            );
+        }
+        stage.execute(self.connection, written).await?;
+        Ok(answers)
+    }
+
+    async fn set(
+        &mut self,
+        set: &mut dyn SetGroup,
+        versions: &mut Versions,
+        now: Timestamp,
+        written: &mut Written,
+    ) -> Result<(), StorageError> {
+        let rows = sqlx::query(set.statement().into_sql_str())
+            .bind(set.inputs())
+            .fetch_all(&mut *self.connection)
+            .await?;
+        // Text and json look the same on the wire.
+        let rows = rows
+            .iter()
+            .map(|row| row.try_get_unchecked(0))
+            .collect::<Result<Vec<String>, _>>()?;
+        written.any = true;
+        let mut drawn = versions.last();
+        let decided = set.decide(&rows, versions, now)?;
+        let mut stage = Stage::new(self.resources);
+        for mut object in decided.objects {
+            if object.version <= drawn || object.version > versions.last() {
+                let (name, version) = (set.name(), object.version);
+                return Err(StorageError::Database(format!(
+                    "{name} wrote version {version} out of order"
+                )));
+            }
+            drawn = object.version;
+            stage.add(&mut object.write, object.version, written)?;
+        }
+        decided.rows.into_iter().for_each(|row| stage.add_side(row));
+        stage.execute(self.connection, written).await
+    }
+
+    /// Followers see the changes of the batch, not those of one another.
+    async fn follow(
+        &mut self,
+        versions: &mut Versions,
+        now: Timestamp,
+        written: &mut Written,
+    ) -> Result<(), StorageError> {
+        let followers = self.followers;
+        let groups = followers.iter().map(|follower| follower.group(&written.changes));
+        for mut group in groups.collect::<Result<Vec<_>, _>>()?.into_iter().flatten() {
+            self.set(group.as_mut(), versions, now, written).await?;
+        }
+        Ok(())
+    }
+
+    /// The sequence moves with the commit and before it: a version that was drawn is never drawn again.
+    async fn commit(&mut self, start: ResourceVersion, last: ResourceVersion) -> Result<(), StorageError> {
+        let text = if last > start {
+            format!("select setval('apiserver.resource_version', {last}); commit")
+        } else {
+            "commit".to_owned()
+        };
+        sqlx::raw_sql(statement(text))
+            .execute(&mut *self.connection)
+            .await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,316 @@
+//! [`Storage`]: the one door to objects, for reading, watching and writing.
+
+use std::fmt;
+use std::sync::Arc;
+
+use sqlx::postgres::PgPool;
+use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::time::{Instant, timeout_at};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::cacher::Cacher;
+use super::error::StorageError;
+use super::mutation::{Follower, ObjectWrite, SetMutation, Update};
+use super::options::StorageOptions;
+use super::postgres::writer::{ErasedFollower, FollowerOf, Group, Operation, PendingUpdate, Writer};
+use super::postgres::{self, Resource, Resources, nudge, prune, unreachable};
+use super::resource_version::ResourceVersion;
+use super::table::{GroupResource, ResourceTable};
+use super::tailer::{Cachers, Gate, Tailer};
+use super::types::{Freshness, Stored};
+
+/// Versioned objects in PostgreSQL. Clones share one writer, one tailer and the watch caches.
+#[derive(Clone)]
+pub struct Storage {
+    pub(super) inner: Arc<Inner>,
+}
+
+pub(super) struct Inner {
+    pub(super) options: Arc<StorageOptions>,
+    resources: Arc<Resources>,
+    cachers: Arc<Cachers>,
+    queue: mpsc::Sender<Operation>,
+    gate: Arc<Gate>,
+    /// What has been applied to the caches; none before they are filled.
+    pub(super) progress: watch::Receiver<Option<ResourceVersion>>,
+    pub(super) pool: PgPool,
+    tasks: TaskTracker,
+    token: CancellationToken,
+}
+
+impl fmt::Debug for Storage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Storage")
+            .field("progress", &*self.inner.progress.borrow())
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a storage is made of.
+pub struct StorageBuilder {
+    options: StorageOptions,
+    tables: Vec<ResourceTable>,
+    followers: Vec<Arc<dyn ErasedFollower>>,
+}
+
+impl fmt::Debug for StorageBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StorageBuilder")
+            .field("tables", &self.tables)
+            .finish_non_exhaustive()
+    }
+}
+
+impl StorageBuilder {
+    /// Adds a resource.
+    #[must_use]
+    pub fn resource(mut self, table: ResourceTable) -> Self {
+        self.tables.push(table);
+        self
+    }
+
+    /// Adds a follower; followers run in the order added.
+    #[must_use]
+    pub fn follower<F: Follower>(mut self, follower: Arc<F>) -> Self {
+        self.followers.push(Arc::new(FollowerOf(follower)));
+        self
+    }
+
+    /// Starts the tasks, in the current Tokio runtime, until `token` is cancelled. The database may be
+    /// down: [`Storage::is_ready`] tells when the caches are filled. The schema must be up to date.
+    #[must_use]
+    pub fn start(self, token: &CancellationToken) -> Storage {
+        let token = token.child_token();
+        let tasks = TaskTracker::new();
+        let options = Arc::new(self.options);
+        let resources = Arc::new(Resources::new(self.tables));
+        let cachers: Cachers = resources
+            .iter()
+            .map(|r| (r.table.resource, Cacher::new(Arc::clone(r), &options)))
+            .collect();
+        let cachers = Arc::new(cachers);
+        let gate = Arc::new(Gate::default());
+        let (queue, operations) = mpsc::channel(options.queue_operations_max);
+        let (progress_sender, progress) = watch::channel(None);
+        let pool = postgres::pool(&options);
+        let committed = Arc::new(Notify::new());
+
+        let announce = vec![Arc::clone(&gate.wake), Arc::clone(&committed)];
+        let writer = Writer::new(
+            Arc::clone(&options),
+            Arc::clone(&resources),
+            self.followers,
+            announce,
+        );
+        let parts = (
+            Arc::clone(&options),
+            Arc::clone(&resources),
+            Arc::clone(&cachers),
+            Arc::clone(&gate),
+        );
+        let tailer = Tailer::new(parts.0, parts.1, parts.2, parts.3, progress_sender);
+        tasks.spawn(writer.run(operations, token.clone()));
+        tasks.spawn(tailer.run(token.clone()));
+        tasks.spawn(nudge::send(Arc::clone(&options), committed, token.clone()));
+        tasks.spawn(nudge::listen(
+            Arc::clone(&options),
+            Arc::clone(&gate.wake),
+            token.clone(),
+        ));
+        tasks.spawn(prune::run(Arc::clone(&options), pool.clone(), token.clone()));
+        tasks.close();
+        let inner = Inner {
+            options,
+            resources,
+            cachers,
+            queue,
+            gate,
+            progress,
+            pool,
+            tasks,
+            token,
+        };
+        Storage {
+            inner: Arc::new(inner),
+        }
+    }
+}
+
+impl Storage {
+    /// A storage to be given its resources and followers.
+    #[must_use]
+    pub const fn builder(options: StorageOptions) -> StorageBuilder {
+        StorageBuilder {
+            options,
+            tables: Vec::new(),
+            followers: Vec::new(),
+        }
+    }
+
+    /// Stops: writes already accepted are done, watches end, tasks are joined.
+    pub async fn shutdown(&self) {
+        self.inner.token.cancel();
+        self.inner.tasks.wait().await;
+        self.inner.pool.close().await;
+    }
+
+    /// Whether the caches are filled and the change log could be read when last tried.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.inner.progress.borrow().is_some() && self.inner.gate.reachable()
+    }
+
+    /// Waits until the caches are filled.
+    ///
+    /// # Errors
+    /// `Unreachable` when they are not within `freshness_timeout`.
+    pub async fn wait_until_filled(&self) -> Result<(), StorageError> {
+        let deadline = self.deadline();
+        let mut progress = self.inner.progress.clone();
+        match timeout_at(deadline, progress.wait_for(Option::is_some)).await {
+            Ok(Ok(_)) => Ok(()),
+            _ => Err(unreachable("the watch caches are not filled yet")),
+        }
+    }
+
+    /// The pool of connections for statements of the resource's own that need no version.
+    #[must_use]
+    pub fn pool(&self) -> &PgPool {
+        &self.inner.pool
+    }
+
+    /// The newest version of all.
+    ///
+    /// # Errors
+    /// `Unreachable` when the database does not answer.
+    pub async fn current_version(&self) -> Result<ResourceVersion, StorageError> {
+        self.fresh(Freshness::Latest).await
+    }
+
+    /// Writes one object and what belongs to it; gives its new state, or of a deleted one the last state
+    /// at the version of the deletion.
+    ///
+    /// # Errors
+    /// `AlreadyExists`, `NotFound`, `Conflict`, `Constraint`: nothing was written. `Overloaded`: the
+    /// queue is full. `Unreachable`: nothing was written unless it is ambiguous.
+    pub async fn update(&self, update: Update) -> Result<Arc<Stored>, StorageError> {
+        let bytes = update_bytes(&update);
+        let (reply, answer) = oneshot::channel();
+        self.enqueue(Operation::Update {
+            pending: Box::new(PendingUpdate { update, reply }),
+            bytes,
+        })?;
+        answer.await.map_err(|_| unreachable("storage is shut down"))?
+    }
+
+    /// Runs a set mutation on one input, together with the inputs of concurrent callers that hold the
+    /// same `mutation`.
+    ///
+    /// # Errors
+    /// As [`Self::update`], and whatever the mutation's decision fails with.
+    pub async fn run<M: SetMutation>(
+        &self,
+        mutation: &Arc<M>,
+        input: M::Input,
+    ) -> Result<M::Output, StorageError> {
+        let (group, bytes, answer) = Group::single(Arc::clone(mutation), input)?;
+        self.enqueue(Operation::Set {
+            group: Box::new(group),
+            bytes,
+        })?;
+        answer.await.map_err(|_| unreachable("storage is shut down"))?
+    }
+
+    fn enqueue(&self, operation: Operation) -> Result<(), StorageError> {
+        use mpsc::error::TrySendError;
+        self.inner.queue.try_send(operation).map_err(|error| match error {
+            TrySendError::Full(_) => StorageError::Overloaded("too many writes are waiting"),
+            TrySendError::Closed(_) => unreachable("storage is shut down"),
+        })
+    }
+
+    pub(super) fn deadline(&self) -> Instant {
+        Instant::now() + self.inner.options.freshness_timeout
+    }
+
+    pub(super) fn resource(&self, resource: GroupResource) -> Result<&Arc<Resource>, StorageError> {
+        self.inner.resources.get(resource)
+    }
+
+    pub(super) fn cacher(&self, resource: GroupResource) -> Result<&Arc<Cacher>, StorageError> {
+        let cacher = self.inner.cachers.get(&resource);
+        cacher.ok_or_else(|| StorageError::Database(format!("resource {resource} has no table here")))
+    }
+
+    /// Waits until the caches are as fresh as asked; gives a version they have reached.
+    pub(super) async fn fresh(&self, freshness: Freshness) -> Result<ResourceVersion, StorageError> {
+        let deadline = self.deadline();
+        self.wait_until_filled().await?;
+        let reached = |storage: &Self| *storage.inner.progress.borrow();
+        match freshness {
+            Freshness::Any => {}
+            Freshness::Latest => self.pass(deadline).await?,
+            Freshness::NotOlderThan(asked) => {
+                if reached(self).is_none_or(|applied| applied < asked) {
+                    self.pass(deadline).await?;
+                    self.wait_for(asked, deadline).await?;
+                }
+            }
+        }
+        reached(self).ok_or_else(|| unreachable("the watch caches are being filled anew"))
+    }
+
+    async fn pass(&self, deadline: Instant) -> Result<(), StorageError> {
+        match timeout_at(deadline, self.inner.gate.pass()).await {
+            Ok(Ok(result)) => result,
+            Ok(Err(_)) => Err(unreachable("storage is shut down")),
+            Err(_) => Err(unreachable("the change log was not read in time")),
+        }
+    }
+
+    async fn wait_for(&self, asked: ResourceVersion, deadline: Instant) -> Result<(), StorageError> {
+        let mut progress = self.inner.progress.clone();
+        let reached = progress.wait_for(|applied| applied.is_some_and(|applied| applied >= asked));
+        match timeout_at(deadline, reached).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(_)) => Err(unreachable("storage is shut down")),
+            Err(_) => {
+                let current = self.inner.progress.borrow().unwrap_or(ResourceVersion::ZERO);
+                Err(StorageError::TooLarge { asked, current })
+            }
+        }
+    }
+}
+
+/// Roughly what an update will send: enough to bound a batch.
+fn update_bytes(update: &Update) -> usize {
+    let rows: usize = update.further.rows.iter().map(|side| json_bytes(&side.row)).sum();
+    let objects = std::iter::once(&update.object).chain(&update.further.objects);
+    rows + objects.map(write_bytes).sum::<usize>()
+}
+
+fn write_bytes(write: &ObjectWrite) -> usize {
+    match write {
+        ObjectWrite::Create { object, .. } | ObjectWrite::Replace { object, .. } => json_bytes(object),
+        ObjectWrite::Delete { old, .. } => old.encoded.len(),
+    }
+}
+
+/// The length of a value as JSON, without keeping it.
+fn json_bytes(value: &impl serde::Serialize) -> usize {
+    struct Count(usize);
+    impl std::io::Write for Count {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0 += bytes.len();
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut count = Count(0);
+    // A value that is not JSON is refused later, where there is somebody to tell.
+    let _ = serde_json::to_writer(&mut count, value);
+    count.0
+}

@@ -1,0 +1,18 @@
+//! Storage against a real PostgreSQL: the invariants stated in `storage/mod.rs`, and every promise of
+//! list and watch. Two small resources stand for all: `notes`, which are cached, and `entries`, an
+//! append-only log that is not.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(
+    clippy::needless_pass_by_value,
+    reason = "json!({}) reads better than &json!({})"
+)]
+
+mod failure;
+mod fixture;
+mod list;
+mod log;
+mod replicas;
+mod set;
+mod watch;
+mod write;
