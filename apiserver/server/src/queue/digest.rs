@@ -4,7 +4,11 @@ use ring::digest::{SHA256, digest};
 
 /// The SHA-256 of a text, in hex.
 pub(crate) fn sha256_hex(text: &str) -> String {
-    digest(&SHA256, text.as_bytes()).as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+    digest(&SHA256, text.as_bytes())
+        .as_ref()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 /// A uid that depends on the text alone, for objects made inside a pure decision.
@@ -20,7 +24,10 @@ mod tests {
 
     #[test]
     fn digest_is_the_known_one() {
-        assert_eq!(sha256_hex("abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+        assert_eq!(
+            sha256_hex("abc"),
+            "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+        );
     }
 
     #[test]

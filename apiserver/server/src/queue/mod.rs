@@ -39,12 +39,12 @@ use generic_apiserver::storage::{Storage, StorageBuilder, StorageError};
 use jiff::Timestamp;
 
 use self::claim::{ClaimAnswer, ClaimInput, ClaimOrders};
+pub(crate) use self::digest::sha256_hex;
 use self::renew::{ProgressDelay, RenewItem, Renewed, changed_progress};
 use self::report::{
-    ClaimKey, CompleteInput, CompleteOrders, Completed, ProgressInput, RecordProgress, ReleaseInput, ReleaseOrders,
-    ReportRefusal,
+    ClaimKey, CompleteInput, CompleteOrders, Completed, ProgressInput, RecordProgress, ReleaseInput,
+    ReleaseOrders, ReportRefusal,
 };
-pub(crate) use self::digest::sha256_hex;
 pub use self::sweep::Sweeper;
 
 /// Knows which namespaces are being deleted.
@@ -56,7 +56,9 @@ pub trait Namespaces: Send + Sync + 'static {
 /// Adds the followers of the queue, in their order: rings need the targets.
 #[must_use]
 pub fn with_followers(builder: StorageBuilder) -> StorageBuilder {
-    builder.follower(Arc::new(targets::TargetSets)).follower(Arc::new(ring::Ring))
+    builder
+        .follower(Arc::new(targets::TargetSets))
+        .follower(Arc::new(ring::Ring))
 }
 
 /// The requests of the queue. One per process: callers that share it share batches.
@@ -155,7 +157,10 @@ impl Queue {
     ///
     /// # Errors
     /// When storage fails; a refusal is an answer.
-    pub async fn release(&self, input: ReleaseInput) -> Result<Result<WorkOrderPhase, ReportRefusal>, StorageError> {
+    pub async fn release(
+        &self,
+        input: ReleaseInput,
+    ) -> Result<Result<WorkOrderPhase, ReportRefusal>, StorageError> {
         self.storage.run(&self.releases, input).await
     }
 
@@ -176,10 +181,13 @@ impl Queue {
         let items: Vec<_> = renewals.iter().map(item).collect();
         let renewed = renew::renew(self.storage.pool(), &by.agent, by.holder.as_deref(), &items).await?;
         // Together, so that what changed in a hundred runs shares a few transactions.
-        let noted = renewals.iter().zip(renewed).map(async |(renewal, result)| match result {
-            Ok(renewed) => self.note_progress(by, renewal, renewed).await,
-            Err(refusal) => Ok(Err(refusal)),
-        });
+        let noted = renewals
+            .iter()
+            .zip(renewed)
+            .map(async |(renewal, result)| match result {
+                Ok(renewed) => self.note_progress(by, renewal, renewed).await,
+                Err(refusal) => Ok(Err(refusal)),
+            });
         futures::future::try_join_all(noted).await
     }
 
@@ -198,7 +206,10 @@ impl Queue {
         renewal: &Renewal,
         renewed: Renewed,
     ) -> Result<Result<RenewedClaim, ReportRefusal>, StorageError> {
-        let answer = RenewedClaim { expires_at: renewed.expires_at, cancel: renewed.cancel };
+        let answer = RenewedClaim {
+            expires_at: renewed.expires_at,
+            cancel: renewed.cancel,
+        };
         let changed = renewal.spec.progress.as_ref().zip(renewed.order.as_ref());
         let changed = changed.and_then(|(reported, order)| changed_progress(order, reported));
         if changed.is_none() && !renewed.lapsed {
@@ -206,7 +217,10 @@ impl Queue {
         }
         let wait = changed.as_ref().filter(|_| !renewed.lapsed);
         let wait = wait.and_then(|changed| renew::wait(changed, renewed.progress_at, renewed.now));
-        let input = ProgressInput { key: self.claim_key(by, renewal), progress: changed };
+        let input = ProgressInput {
+            key: self.claim_key(by, renewal),
+            progress: changed,
+        };
         let written = match self.delay.admit(input, wait) {
             renew::Admitted::Now(input) => self.storage.run(&self.progress, *input).await?,
             renew::Admitted::After(wait) => {
@@ -233,7 +247,11 @@ impl Queue {
 
     /// The task ends by itself within seconds; what it would have written is lost with the process.
     fn write_later(&self, uid: String, wait: std::time::Duration) {
-        let (storage, progress, delay) = (self.storage.clone(), Arc::clone(&self.progress), Arc::clone(&self.delay));
+        let (storage, progress, delay) = (
+            self.storage.clone(),
+            Arc::clone(&self.progress),
+            Arc::clone(&self.delay),
+        );
         tokio::spawn(async move {
             tokio::time::sleep(wait).await;
             let Some(input) = delay.take(&uid) else { return };
@@ -250,6 +268,9 @@ impl Queue {
 pub(crate) fn database_error(error: &sqlx::Error) -> StorageError {
     match error {
         sqlx::Error::Database(refused) => StorageError::Database(refused.to_string()),
-        _ => StorageError::Unreachable { message: error.to_string(), ambiguous: false },
+        _ => StorageError::Unreachable {
+            message: error.to_string(),
+            ambiguous: false,
+        },
     }
 }

@@ -67,7 +67,13 @@ impl OrderRow {
             namespace_terminating,
             another_agent_targeted: self.another_agent,
         };
-        Ok(QueuedOrder { stored, order, attempts: self.attempts, lease: self.lease, columns })
+        Ok(QueuedOrder {
+            stored,
+            order,
+            attempts: self.attempts,
+            lease: self.lease,
+            columns,
+        })
     }
 }
 

@@ -41,7 +41,10 @@ pub(crate) struct Step<'a> {
 pub(crate) fn moment(now: Timestamp, version: ResourceVersion) -> Moment {
     // A multiplicative hash spreads neighbouring versions over the range.
     let spread = version.get().wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 48;
-    Moment { now, jitter: spread as f64 / f64::from(u16::MAX) }
+    Moment {
+        now,
+        jitter: spread as f64 / f64::from(u16::MAX),
+    }
 }
 
 impl Written {
@@ -49,7 +52,11 @@ impl Written {
     ///
     /// # Errors
     /// When the order cannot be encoded.
-    pub(crate) fn step(&mut self, step: Step<'_>, versions: &mut Versions) -> Result<WorkOrder, StorageError> {
+    pub(crate) fn step(
+        &mut self,
+        step: Step<'_>,
+        versions: &mut Versions,
+    ) -> Result<WorkOrder, StorageError> {
         let mut after = step.before.order.clone();
         if step.transition.changes_object() {
             step.transition.apply(&mut after, step.event, step.now);
@@ -69,23 +76,42 @@ impl Written {
         let goes = step.transition.effects.contains(&Effect::DeleteObject);
         let object = object_of(after)?;
         let old = step.before.stored.clone();
-        let write = if goes && after.metadata.finalizers.as_deref().is_none_or(<[String]>::is_empty) {
+        let write = if goes
+            && after
+                .metadata
+                .finalizers
+                .as_deref()
+                .is_none_or(<[String]>::is_empty)
+        {
             // The last event shows how the order ended, not how it was before.
             let mut last = object;
             last.metadata.resource_version = Some(old.version.to_string());
-            ObjectWrite::Delete { resource: WORK_ORDERS, old: table().stored(old.version, rows::text(&last))? }
+            ObjectWrite::Delete {
+                resource: WORK_ORDERS,
+                old: table().stored(old.version, rows::text(&last))?,
+            }
         } else {
-            ObjectWrite::Replace { resource: WORK_ORDERS, old, object }
+            ObjectWrite::Replace {
+                resource: WORK_ORDERS,
+                old,
+                object,
+            }
         };
-        self.objects.push(VersionedWrite { version: step.version, write });
+        self.objects.push(VersionedWrite {
+            version: step.version,
+            write,
+        });
         Ok(())
     }
 
     /// The latest attempt, if it has changed. Earlier ones never change.
     fn write_attempt(&mut self, step: &Step<'_>, after: &WorkOrder) {
-        let Some(attempt) = latest_attempt(after) else { return };
+        let Some(attempt) = latest_attempt(after) else {
+            return;
+        };
         if !step.before.attempts.contains(attempt) {
-            self.rows.push(attempt_row(step.before.uid(), attempt, step.answer.as_deref()));
+            self.rows
+                .push(attempt_row(step.before.uid(), attempt, step.answer.as_deref()));
         }
     }
 
@@ -98,7 +124,10 @@ impl Written {
         let attempts = step.before.attempts_with(latest_attempt(after));
         if let Some((write, row)) = log_entry_writes(after, step.transition, attempts, step.now)? {
             self.rows.push(row);
-            self.objects.push(VersionedWrite { version: versions.draw(), write });
+            self.objects.push(VersionedWrite {
+                version: versions.draw(),
+                write,
+            });
         }
         Ok(())
     }
@@ -106,7 +135,12 @@ impl Written {
     fn write_effect(&mut self, effect: &Effect, step: &Step<'_>, after: &WorkOrder) {
         let uid = step.before.uid();
         match effect {
-            Effect::SetLease { agent, holder, fence, expires_at } => {
+            Effect::SetLease {
+                agent,
+                holder,
+                fence,
+                expires_at,
+            } => {
                 let row = json!({
                     "uid": uid, "fence": fence, "agent": agent, "holder": holder, "at": expires_at,
                     "attempt": step.transition.next.attempts_made, "keeps": must_not_run_twice(after),
@@ -115,13 +149,23 @@ impl Written {
                 self.rows.push(rows::row(rows::SET_LEASE, row));
             }
             Effect::RenewLease { expires_at } => {
-                self.rows.push(rows::row(rows::RENEW_LEASE, json!({"uid": uid, "at": expires_at})));
+                self.rows.push(rows::row(
+                    rows::RENEW_LEASE,
+                    json!({"uid": uid, "at": expires_at}),
+                ));
             }
-            Effect::MarkLapsed => self.rows.push(rows::row(rows::MARK_LEASE, json!({"uid": uid, "lapsed": true}))),
-            Effect::ClearLapsed => self.rows.push(rows::row(rows::MARK_LEASE, json!({"uid": uid, "lapsed": false}))),
+            Effect::MarkLapsed => self
+                .rows
+                .push(rows::row(rows::MARK_LEASE, json!({"uid": uid, "lapsed": true}))),
+            Effect::ClearLapsed => self
+                .rows
+                .push(rows::row(rows::MARK_LEASE, json!({"uid": uid, "lapsed": false}))),
             Effect::DropLease => self.rows.push(rows::order(rows::DROP_LEASE, uid)),
             Effect::SetCancelDeadline { at } => {
-                self.rows.push(rows::row(rows::SET_CANCEL_DEADLINE, json!({"uid": uid, "at": at})));
+                self.rows.push(rows::row(
+                    rows::SET_CANCEL_DEADLINE,
+                    json!({"uid": uid, "at": at}),
+                ));
             }
             Effect::RecordProgress => self.rows.push(rows::order(rows::MARK_PROGRESS, uid)),
             // In the object and its columns, or in the rows written above; turns and rings follow the batch.
@@ -143,9 +187,18 @@ impl Written {
     fn write_last_agent(&mut self, step: &Step<'_>) {
         let next = &step.transition.next;
         let again = matches!(next.phase, WorkOrderPhase::Pending | WorkOrderPhase::RetryPending);
-        let claim = step.before.order.status.as_ref().and_then(|status| status.claim.as_ref());
+        let claim = step
+            .before
+            .order
+            .status
+            .as_ref()
+            .and_then(|status| status.claim.as_ref());
         if let Some(claim) = claim.filter(|_| again && next.claim.is_none()) {
-            let excluded = step.transition.effects.iter().any(|effect| matches!(effect, Effect::ExcludeAgent { .. }));
+            let excluded = step
+                .transition
+                .effects
+                .iter()
+                .any(|effect| matches!(effect, Effect::ExcludeAgent { .. }));
             let row = json!({"uid": step.before.uid(), "agent": claim.agent, "excluded": excluded});
             self.rows.push(rows::row(rows::SET_LAST_AGENT, row));
         }
@@ -174,22 +227,33 @@ pub(crate) fn log_entry_writes(
     attempts: Vec<Attempt>,
     now: Timestamp,
 ) -> Result<Option<(ObjectWrite, SideRow)>, StorageError> {
-    let Some(mut entry) = lifecycle::log_entry(after, transition, attempts, now) else { return Ok(None) };
+    let Some(mut entry) = lifecycle::log_entry(after, transition, attempts, now) else {
+        return Ok(None);
+    };
     let uid = after.metadata.uid.as_deref().unwrap_or_default();
     entry.metadata.uid = Some(digest::uid_from(&format!("log entry of {uid}")));
-    entry.metadata.creation_timestamp = entry.status.as_ref().and_then(|status| status.completion_time.clone());
+    entry.metadata.creation_timestamp = entry
+        .status
+        .as_ref()
+        .and_then(|status| status.completion_time.clone());
     let row = json!({
         "uid": uid, "log_name": entry.metadata.name,
         "at": entry.metadata.creation_timestamp.as_ref().map(|time| time.0),
     });
-    let write = ObjectWrite::Create { resource: WORK_ORDER_LOGS, object: object_of(&entry)? };
+    let write = ObjectWrite::Create {
+        resource: WORK_ORDER_LOGS,
+        object: object_of(&entry)?,
+    };
     Ok(Some((write, rows::row(rows::SET_LOGGED, row))))
 }
 
 /// Whether the claim outlives its lease.
 fn must_not_run_twice(order: &WorkOrder) -> bool {
     use brokkr_apis::work::v1alpha1::SideEffects;
-    !matches!(order.spec.side_effects_or_default(), SideEffects::None | SideEffects::Idempotent)
+    !matches!(
+        order.spec.side_effects_or_default(),
+        SideEffects::None | SideEffects::Idempotent
+    )
 }
 
 fn latest_attempt(order: &WorkOrder) -> Option<&Attempt> {
@@ -197,7 +261,8 @@ fn latest_attempt(order: &WorkOrder) -> Option<&Attempt> {
 }
 
 fn object_of(typed: &impl Serialize) -> Result<Object, StorageError> {
-    Object::from_typed(typed).map_err(|error| StorageError::Corrupt(format!("object cannot be encoded: {error}")))
+    Object::from_typed(typed)
+        .map_err(|error| StorageError::Corrupt(format!("object cannot be encoded: {error}")))
 }
 
 /// The fence that a version becomes.

@@ -25,7 +25,11 @@ order by o.namespace";
 ///
 /// # Errors
 /// `NotFound` when there is no such Agent, `Forbidden` when the caller is another user.
-pub(super) async fn agent_named(storage: &Storage, ctx: &RequestContext, name: &str) -> Result<Agent, RegistryError> {
+pub(super) async fn agent_named(
+    storage: &Storage,
+    ctx: &RequestContext,
+    name: &str,
+) -> Result<Agent, RegistryError> {
     let agent = find(storage, name).await?;
     if agent.spec.identity == ctx.user.name {
         return Ok(agent);
@@ -64,18 +68,30 @@ async fn find(storage: &Storage, name: &str) -> Result<Agent, RegistryError> {
 ///
 /// # Errors
 /// When the database does not answer.
-pub(super) async fn agent_of(storage: &Storage, ctx: &RequestContext) -> Result<Option<String>, RegistryError> {
+pub(super) async fn agent_of(
+    storage: &Storage,
+    ctx: &RequestContext,
+) -> Result<Option<String>, RegistryError> {
     let query = sqlx::query_scalar("select name from work.agents where identity = $1").bind(&ctx.user.name);
-    Ok(query.fetch_optional(storage.pool()).await.map_err(|error| database_error(&error))?)
+    Ok(query
+        .fetch_optional(storage.pool())
+        .await
+        .map_err(|error| database_error(&error))?)
 }
 
 /// As [`agent_of`], for requests that only an agent may make.
 ///
 /// # Errors
 /// `Forbidden` when the caller is no agent.
-pub(super) async fn required_agent_of(storage: &Storage, ctx: &RequestContext) -> Result<String, RegistryError> {
+pub(super) async fn required_agent_of(
+    storage: &Storage,
+    ctx: &RequestContext,
+) -> Result<String, RegistryError> {
     agent_of(storage, ctx).await?.ok_or_else(|| {
-        let message = format!("user {:?} is the identity of no agent; only the agent that holds an order may do this", ctx.user.name);
+        let message = format!(
+            "user {:?} is the identity of no agent; only the agent that holds an order may do this",
+            ctx.user.name
+        );
         forbidden("NotAgentIdentity", message)
     })
 }
@@ -93,8 +109,12 @@ pub(super) async fn claimable_namespaces(
         return Ok(None);
     }
     let query = sqlx::query_scalar(WAITING_NAMESPACES).bind(agent);
-    let waiting: BTreeSet<String> =
-        query.fetch_all(storage.pool()).await.map_err(|error| database_error(&error))?.into_iter().collect();
+    let waiting: BTreeSet<String> = query
+        .fetch_all(storage.pool())
+        .await
+        .map_err(|error| database_error(&error))?
+        .into_iter()
+        .collect();
     let mut allowed = Vec::new();
     for namespace in waiting {
         if may_claim(ctx, &namespace).await? {
@@ -119,6 +139,13 @@ async fn may_claim(ctx: &RequestContext, namespace: &str) -> Result<bool, Regist
 
 /// A refusal by a rule of the claim protocol.
 pub(super) fn forbidden(reason: &str, message: String) -> RegistryError {
-    let cause = Cause { reason: reason.to_owned(), message: message.clone(), field: String::new() };
-    RegistryError::Forbidden { message, causes: vec![cause] }
+    let cause = Cause {
+        reason: reason.to_owned(),
+        message: message.clone(),
+        field: String::new(),
+    };
+    RegistryError::Forbidden {
+        message,
+        causes: vec![cause],
+    }
 }

@@ -21,7 +21,10 @@ pub(super) fn claim_error(refusal: ClaimRefusal, key: &Key, agent: &str) -> Regi
         ClaimRefusal::NoOrder => not_found("workorders", &key.name),
         ClaimRefusal::NotTargeted
         | ClaimRefusal::NotServed(_)
-        | ClaimRefusal::State { refusal: Refusal::NamespaceTerminating, .. } => forbidden(reason, message),
+        | ClaimRefusal::State {
+            refusal: Refusal::NamespaceTerminating,
+            ..
+        } => forbidden(reason, message),
         ClaimRefusal::RequestReused
         | ClaimRefusal::Excluded
         | ClaimRefusal::Unschedulable
@@ -59,7 +62,11 @@ pub(super) fn report_error(refusal: ReportRefusal, key: &Key) -> RegistryError {
         ReportRefusal::NoOrder => not_found("workorders", &key.name),
         ReportRefusal::OtherAgent(_) => forbidden("OtherAgent", message),
         ReportRefusal::EndedOtherwise { .. } => conflict(message, vec![cause("AttemptEnded", "")]),
-        ReportRefusal::State { refusal, phase, current } => {
+        ReportRefusal::State {
+            refusal,
+            phase,
+            current,
+        } => {
             let mut causes = vec![cause(state_reason(&refusal), ""), cause("Phase", phase.as_str())];
             if let Some(current) = current {
                 causes.push(cause("Agent", &current.agent));
@@ -93,11 +100,19 @@ fn conflict(message: String, causes: Vec<Cause>) -> RegistryError {
 
 /// A machine-readable cause; the message carries its value.
 fn cause(reason: &str, value: &str) -> Cause {
-    Cause { reason: reason.to_owned(), message: value.to_owned(), field: String::new() }
+    Cause {
+        reason: reason.to_owned(),
+        message: value.to_owned(),
+        field: String::new(),
+    }
 }
 
 fn not_found(resource: &str, name: &str) -> RegistryError {
-    RegistryError::NotFound { group: super::GROUP.to_owned(), resource: resource.to_owned(), name: name.to_owned() }
+    RegistryError::NotFound {
+        group: super::GROUP.to_owned(),
+        resource: resource.to_owned(),
+        name: name.to_owned(),
+    }
 }
 
 /// An error if any field is invalid.
@@ -108,7 +123,11 @@ pub(super) fn valid(kind: &str, name: &str, errors: Vec<FieldError>) -> Result<(
     if errors.is_empty() {
         return Ok(());
     }
-    Err(RegistryError::Invalid { kind: kind.to_owned(), name: name.to_owned(), errors: field_errors(errors) })
+    Err(RegistryError::Invalid {
+        kind: kind.to_owned(),
+        name: name.to_owned(),
+        errors: field_errors(errors),
+    })
 }
 
 /// An error if the text is no uid; the rows of the queue are found by it.
@@ -162,7 +181,12 @@ pub(super) fn item_error(error: &RegistryError, name: &str) -> ItemError {
         causes: Some(causes(error)).filter(|causes| !causes.is_empty()),
         ..StatusDetails::default()
     };
-    ItemError { code, reason: reason.to_owned(), message: error.to_string(), details: Some(details) }
+    ItemError {
+        code,
+        reason: reason.to_owned(),
+        message: error.to_string(),
+        details: Some(details),
+    }
 }
 
 fn causes(error: &RegistryError) -> Vec<StatusCause> {

@@ -18,7 +18,11 @@ const PREFERENCE: SignedDuration = SignedDuration::from_secs(5);
 const ANSWER_BYTES_MAX: usize = 8 << 20;
 
 impl Desk<'_> {
-    pub(super) fn claim_batch(&mut self, input: &ClaimInput, caller: &CallerRow) -> Result<Vec<Grant>, StorageError> {
+    pub(super) fn claim_batch(
+        &mut self,
+        input: &ClaimInput,
+        caller: &CallerRow,
+    ) -> Result<Vec<Grant>, StorageError> {
         let mut grants: Vec<Grant> = Vec::new();
         let mut bytes = 0;
         for index in 0..self.candidates.len() {
@@ -48,7 +52,9 @@ impl Desk<'_> {
             && row.targeted.contains(&input.agent)
             && input.work_types.contains(&row.work_type)
             && caller.serves(&row.work_type)
-            && self.usage(&input.agent).is_some_and(|usage| usage.exhausted(&row.work_type).is_none())
+            && self
+                .usage(&input.agent)
+                .is_some_and(|usage| usage.exhausted(&row.work_type).is_none())
             && !row.state.excluded.contains(&input.agent)
             && candidate.is_in(input.namespaces.as_deref())
             && !candidate.prefers_another(&input.agent, self.now)
@@ -81,7 +87,10 @@ impl Candidate {
 /// What later claims of the same batch are told.
 pub(super) fn taken_by(input: &ClaimInput, grant: &Grant) -> ClaimRefusal {
     ClaimRefusal::State {
-        refusal: Refusal::Held { agent: input.agent.clone(), until: Some(grant.expires_at) },
+        refusal: Refusal::Held {
+            agent: input.agent.clone(),
+            until: Some(grant.expires_at),
+        },
         held: Some(HeldBy {
             agent: input.agent.clone(),
             holder: input.holder.clone(),

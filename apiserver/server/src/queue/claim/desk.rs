@@ -78,7 +78,11 @@ pub(super) struct Candidate {
 
 impl Candidate {
     fn new(row: CandidateRow) -> Self {
-        Self { key: (row.namespace.clone(), row.name.clone()), row, taken: None }
+        Self {
+            key: (row.namespace.clone(), row.name.clone()),
+            row,
+            taken: None,
+        }
     }
 
     pub(super) fn namespace(&self) -> &str {
@@ -127,8 +131,10 @@ impl<'a> Desk<'a> {
             now,
         };
         for row in rows {
-            desk.callers.extend(row.caller.map(|caller| (caller.input, caller)));
-            desk.answered.extend(row.answered.map(|answered| (answered.input, answered)));
+            desk.callers
+                .extend(row.caller.map(|caller| (caller.input, caller)));
+            desk.answered
+                .extend(row.answered.map(|answered| (answered.input, answered)));
             desk.candidates.extend(row.order.map(Candidate::new));
         }
         desk.index();
@@ -136,7 +142,8 @@ impl<'a> Desk<'a> {
     }
 
     fn index(&mut self) {
-        self.candidates.sort_by(|a, b| a.row.claim_order().cmp(&b.row.claim_order()));
+        self.candidates
+            .sort_by(|a, b| a.row.claim_order().cmp(&b.row.claim_order()));
         for (index, candidate) in self.candidates.iter().enumerate() {
             self.by_uid.insert(candidate.row.uid.clone(), index);
             self.by_key.insert(candidate.key.clone(), index);
@@ -147,13 +154,23 @@ impl<'a> Desk<'a> {
     pub(super) fn answer(&mut self, index: usize, input: &ClaimInput) -> Result<ClaimAnswer, StorageError> {
         let request = input.request_id.clone().map(|id| (input.agent.clone(), id));
         if let Some((body_hash, answer)) = request.as_ref().and_then(|request| self.fresh.get(request)) {
-            return Ok(if *body_hash == input.body_hash { answer.clone() } else { Err(ClaimRefusal::RequestReused) });
+            return Ok(if *body_hash == input.body_hash {
+                answer.clone()
+            } else {
+                Err(ClaimRefusal::RequestReused)
+            });
         }
         if let Some(answered) = self.answered.remove(&(index + 1)) {
             return self.replay(answered, input);
         }
-        let Some(caller) = self.callers.remove(&(index + 1)) else { return Ok(Err(ClaimRefusal::NoAgent)) };
-        let known = || Usage { total: caller.total, by_type: caller.by_type.clone(), held: caller.held.clone() };
+        let Some(caller) = self.callers.remove(&(index + 1)) else {
+            return Ok(Err(ClaimRefusal::NoAgent));
+        };
+        let known = || Usage {
+            total: caller.total,
+            by_type: caller.by_type.clone(),
+            held: caller.held.clone(),
+        };
         self.usage.entry(input.agent.clone()).or_insert_with(known);
         let answer = match &input.named {
             Some(named) => self.claim_named(input, named, &caller)?,
@@ -172,7 +189,8 @@ impl<'a> Desk<'a> {
         {
             let row = json!({"agent": agent, "request_id": id, "body_hash": input.body_hash, "answer": rows::text(grants)});
             self.written.rows.push(rows::row(rows::SET_CLAIM_REQUEST, row));
-            self.fresh.insert((agent, id), (input.body_hash.clone(), answer.clone()));
+            self.fresh
+                .insert((agent, id), (input.body_hash.clone(), answer.clone()));
         }
     }
 
@@ -183,9 +201,14 @@ impl<'a> Desk<'a> {
         }
         let mut grants = answered.grants;
         for grant in &mut grants {
-            let Some(index) = self.by_uid.get(&grant.uid) else { continue };
+            let Some(index) = self.by_uid.get(&grant.uid) else {
+                continue;
+            };
             let queued = self.candidates[*index].row.state.clone().read(false)?;
-            let current = queued.lease.as_ref().is_some_and(|lease| Some(lease.fence) == grant.fence);
+            let current = queued
+                .lease
+                .as_ref()
+                .is_some_and(|lease| Some(lease.fence) == grant.fence);
             grant.unfinished = unfinished_children(&queued.attempts, grant.attempt);
             grant.order = current.then(|| Box::new(queued.order));
         }
@@ -202,7 +225,11 @@ impl<'a> Desk<'a> {
 
     pub(super) fn read(&self, index: usize, input: &ClaimInput) -> Result<QueuedOrder, StorageError> {
         let candidate = &self.candidates[index];
-        candidate.row.state.clone().read(input.terminating.iter().any(|one| one == candidate.namespace()))
+        candidate
+            .row
+            .state
+            .clone()
+            .read(input.terminating.iter().any(|one| one == candidate.namespace()))
     }
 
     /// Asks the state machine, and writes what it grants.
@@ -226,11 +253,27 @@ impl<'a> Desk<'a> {
             Err(refusal) => return Ok(Err(refusal)),
         };
         let mut discarded = Written::default();
-        let written = if input.dry_run { &mut discarded } else { &mut self.written };
-        let step = Step { before: queued, event: &event, transition: &transition, version, now: self.now, answer: None };
+        let written = if input.dry_run {
+            &mut discarded
+        } else {
+            &mut self.written
+        };
+        let step = Step {
+            before: queued,
+            event: &event,
+            transition: &transition,
+            version,
+            now: self.now,
+            answer: None,
+        };
         let order = written.step(step, self.versions)?;
         let claim = transition.next.claim.as_ref();
-        if !input.dry_run && transition.effects.iter().any(|effect| matches!(effect, Effect::AttemptStarted { .. })) {
+        if !input.dry_run
+            && transition
+                .effects
+                .iter()
+                .any(|effect| matches!(effect, Effect::AttemptStarted { .. }))
+        {
             self.count(&input.agent, index);
         }
         Ok(Ok(Grant {

@@ -46,8 +46,16 @@ impl SetMutation for ClaimOrders {
         now: Timestamp,
     ) -> Result<SetOutcome<ClaimAnswer>, StorageError> {
         let mut desk = Desk::new(rows, versions, now);
-        let outputs = inputs.iter().enumerate().map(|(index, input)| desk.answer(index, input)).collect::<Result<_, _>>()?;
+        let outputs = inputs
+            .iter()
+            .enumerate()
+            .map(|(index, input)| desk.answer(index, input))
+            .collect::<Result<_, _>>()?;
         let written = desk.close();
-        Ok(SetOutcome { objects: written.objects, rows: written.rows, outputs })
+        Ok(SetOutcome {
+            objects: written.objects,
+            rows: written.rows,
+            outputs,
+        })
     }
 }

@@ -16,7 +16,9 @@ impl Desk<'_> {
         named: &NamedClaim,
         caller: &CallerRow,
     ) -> Result<ClaimAnswer, StorageError> {
-        let Some(index) = self.find(&named.namespace, &named.name) else { return Ok(Err(ClaimRefusal::NoOrder)) };
+        let Some(index) = self.find(&named.namespace, &named.name) else {
+            return Ok(Err(ClaimRefusal::NoOrder));
+        };
         let queued = self.read(index, input)?;
         let held = queued.lease.as_ref().map(HeldBy::of);
         let own = held.as_ref().is_some_and(|held| held.agent == input.agent);
@@ -27,7 +29,10 @@ impl Desk<'_> {
             return Ok(Err(refusal));
         }
         // Who finds the order held is told so, whatever else would be in the way.
-        if let Some(refusal) = self.lacks_room(index, input, caller).filter(|_| is_waiting(&queued)) {
+        if let Some(refusal) = self
+            .lacks_room(index, input, caller)
+            .filter(|_| is_waiting(&queued))
+        {
             return Ok(Err(refusal));
         }
         Ok(match self.claim(index, &queued, input, caller)? {

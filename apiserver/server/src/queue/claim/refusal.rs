@@ -19,19 +19,25 @@ pub enum ClaimRefusal {
     #[error("requestID was used for another claim less than ten minutes ago; use a new one for a new claim")]
     RequestReused,
     /// The agent is not among the targets of the order.
-    #[error("the order's targets do not match the agent; compare spec.targets with the agent's labels and annotations")]
+    #[error(
+        "the order's targets do not match the agent; compare spec.targets with the agent's labels and annotations"
+    )]
     NotTargeted,
     /// The agent does not serve the work type.
     #[error("the agent does not serve work type {0:?}; see spec.workTypes of the agent")]
     NotServed(String),
     /// An earlier failure has excluded the agent.
-    #[error("the agent is excluded from this order after a failure in its cluster; another targeted agent may claim it")]
+    #[error(
+        "the agent is excluded from this order after a failure in its cluster; another targeted agent may claim it"
+    )]
     Excluded,
     /// The agent may not claim more.
     #[error("the agent is unschedulable; set spec.unschedulable of the agent to false to let it claim")]
     Unschedulable,
     /// The agent holds as many orders as it may.
-    #[error("the agent holds {held} orders and may hold {limit}; complete one first or raise spec.concurrency")]
+    #[error(
+        "the agent holds {held} orders and may hold {limit}; complete one first or raise spec.concurrency"
+    )]
     AtCapacity {
         /// How many it holds of those that count.
         held: i64,
@@ -72,6 +78,9 @@ impl HeldBy {
     }
 
     fn clause(&self) -> String {
-        format!(" (holder {}, fence {}, expires {})", self.holder, self.fence, self.expires_at)
+        format!(
+            " (holder {}, fence {}, expires {})",
+            self.holder, self.fence, self.expires_at
+        )
     }
 }

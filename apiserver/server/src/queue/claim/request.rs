@@ -80,7 +80,11 @@ pub(super) fn unfinished_children(attempts: &[Attempt], current: i64) -> Vec<Unf
     let unfinished = earlier.filter(|attempt| attempt.child_confirmed_ended != Some(true));
     let child = |attempt: &Attempt| {
         let child = attempt.child.as_ref()?;
-        Some(UnfinishedChild { attempt: attempt.number, name: child.name.clone(), agent: attempt.agent.clone() })
+        Some(UnfinishedChild {
+            attempt: attempt.number,
+            name: child.name.clone(),
+            agent: attempt.agent.clone(),
+        })
     };
     unfinished.filter_map(child).collect()
 }

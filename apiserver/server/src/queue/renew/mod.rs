@@ -148,8 +148,15 @@ pub(super) async fn renew(
             renewed.extend(waited);
         }
     }
-    let missing: Vec<_> = items.iter().filter(|item| !renewed.contains_key(&item.uid)).collect();
-    let mut refused = if missing.is_empty() { HashMap::new() } else { refusals(pool, agent, &missing).await? };
+    let missing: Vec<_> = items
+        .iter()
+        .filter(|item| !renewed.contains_key(&item.uid))
+        .collect();
+    let mut refused = if missing.is_empty() {
+        HashMap::new()
+    } else {
+        refusals(pool, agent, &missing).await?
+    };
     let result = |item: &RenewItem| match renewed.get(&item.uid) {
         Some(renewed) => Ok(renewed.clone()),
         None => Err(refused.remove(&item.uid).unwrap_or(ReportRefusal::NoOrder)),
@@ -164,8 +171,14 @@ async fn run(
     holder: Option<&str>,
     items: &[RenewItem],
 ) -> Result<HashMap<String, Renewed>, StorageError> {
-    let query = sqlx::query_scalar(statement).bind(super::rows::text(&items)).bind(agent).bind(holder);
-    let rows: Vec<String> = query.fetch_all(pool).await.map_err(|error| database_error(&error))?;
+    let query = sqlx::query_scalar(statement)
+        .bind(super::rows::text(&items))
+        .bind(agent)
+        .bind(holder);
+    let rows: Vec<String> = query
+        .fetch_all(pool)
+        .await
+        .map_err(|error| database_error(&error))?;
     rows.iter().map(|row| parse::<RenewedRow>(row)?.read()).collect()
 }
 
@@ -173,7 +186,9 @@ impl RenewedRow {
     fn read(self) -> Result<(String, Renewed), StorageError> {
         let order: Option<WorkOrder> = self.object.as_deref().map(parse).transpose()?;
         let notice = || {
-            let cancellation = order.as_ref().and_then(|order| order.status.as_ref()?.cancellation.clone());
+            let cancellation = order
+                .as_ref()
+                .and_then(|order| order.status.as_ref()?.cancellation.clone());
             cancellation.map_or_else(CancelNotice::default, |asked| CancelNotice {
                 reason: asked.reason,
                 deadline: asked.deadline,
@@ -197,12 +212,20 @@ async fn refusals(
     missing: &[&RenewItem],
 ) -> Result<HashMap<String, ReportRefusal>, StorageError> {
     let query = sqlx::query_scalar(REFUSED).bind(super::rows::text(&missing));
-    let rows: Vec<String> = query.fetch_all(pool).await.map_err(|error| database_error(&error))?;
+    let rows: Vec<String> = query
+        .fetch_all(pool)
+        .await
+        .map_err(|error| database_error(&error))?;
     let refusal = |row: &String| {
         let row: RefusedRow = parse(row)?;
-        let fence = missing.iter().find(|item| item.uid == row.uid).map(|item| item.fence);
+        let fence = missing
+            .iter()
+            .find(|item| item.uid == row.uid)
+            .map(|item| item.fence);
         let refusal = match row.lease {
-            Some(lease) if Some(lease.fence) == fence && lease.agent != agent => ReportRefusal::OtherAgent(lease.agent),
+            Some(lease) if Some(lease.fence) == fence && lease.agent != agent => {
+                ReportRefusal::OtherAgent(lease.agent)
+            }
             lease => ReportRefusal::State {
                 refusal: Refusal::FenceSpent,
                 phase: row.phase.unwrap_or_default(),
@@ -221,7 +244,10 @@ async fn refusals(
 /// Every claim the agent holds.
 pub(super) async fn held_claims(pool: &PgPool, agent: &str) -> Result<Vec<HeldClaim>, StorageError> {
     let query = sqlx::query_scalar(HELD).bind(agent);
-    let rows: Vec<String> = query.fetch_all(pool).await.map_err(|error| database_error(&error))?;
+    let rows: Vec<String> = query
+        .fetch_all(pool)
+        .await
+        .map_err(|error| database_error(&error))?;
     let claim = |row: &String| {
         let row: HeldRow = parse(row)?;
         Ok(HeldClaim {

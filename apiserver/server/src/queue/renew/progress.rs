@@ -22,9 +22,19 @@ pub(in crate::queue) fn changed_progress(order: &WorkOrder, reported: &Progress)
     let starts = reported.phase == Some(ProgressPhase::Running) && status.phase == WorkOrderPhase::Claimed;
     let changed = Progress {
         phase: reported.phase.filter(|_| starts),
-        message: reported.message.clone().filter(|message| *message != attempt.message),
-        child_ref: reported.child_ref.clone().filter(|child| Some(child) != attempt.child.as_ref()),
-        actions: if reported.actions == attempt.actions { Vec::new() } else { reported.actions.clone() },
+        message: reported
+            .message
+            .clone()
+            .filter(|message| *message != attempt.message),
+        child_ref: reported
+            .child_ref
+            .clone()
+            .filter(|child| Some(child) != attempt.child.as_ref()),
+        actions: if reported.actions == attempt.actions {
+            Vec::new()
+        } else {
+            reported.actions.clone()
+        },
     };
     (changed != Progress::default()).then_some(changed)
 }
@@ -39,7 +49,9 @@ pub(in crate::queue) fn wait(
         return None;
     }
     let due = written_at? + INTERVAL;
-    std::time::Duration::try_from(due.duration_since(now)).ok().filter(|wait| !wait.is_zero())
+    std::time::Duration::try_from(due.duration_since(now))
+        .ok()
+        .filter(|wait| !wait.is_zero())
 }
 
 /// Reports that wait for their time. They are lost with the process: the next renewal says them again if
@@ -62,7 +74,11 @@ pub(in crate::queue) enum Admitted {
 
 impl ProgressDelay {
     /// Takes in a report, with what waited of the same order.
-    pub(in crate::queue) fn admit(&self, mut input: ProgressInput, wait: Option<std::time::Duration>) -> Admitted {
+    pub(in crate::queue) fn admit(
+        &self,
+        mut input: ProgressInput,
+        wait: Option<std::time::Duration>,
+    ) -> Admitted {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         let earlier = waiting.remove(&input.key.uid);
         let waits_already = earlier.is_some();
@@ -73,7 +89,11 @@ impl ProgressDelay {
         match wait {
             Some(wait) if waits_already || waiting.len() < WAITING_MAX => {
                 waiting.insert(input.key.uid.clone(), input);
-                if waits_already { Admitted::Joined } else { Admitted::After(wait) }
+                if waits_already {
+                    Admitted::Joined
+                } else {
+                    Admitted::After(wait)
+                }
             }
             _ => Admitted::Now(Box::new(input)),
         }
@@ -81,7 +101,10 @@ impl ProgressDelay {
 
     /// Takes what waits for an order.
     pub(in crate::queue) fn take(&self, uid: &str) -> Option<ProgressInput> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(uid)
+        self.waiting
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(uid)
     }
 }
 
@@ -92,30 +115,58 @@ mod tests {
     use super::*;
 
     fn order(message: &str) -> WorkOrder {
-        let attempt = Attempt { message: message.to_owned(), ..Attempt::default() };
-        let status = WorkOrderStatus { phase: WorkOrderPhase::Running, attempts: vec![attempt], ..WorkOrderStatus::default() };
-        WorkOrder { status: Some(status), ..WorkOrder::default() }
+        let attempt = Attempt {
+            message: message.to_owned(),
+            ..Attempt::default()
+        };
+        let status = WorkOrderStatus {
+            phase: WorkOrderPhase::Running,
+            attempts: vec![attempt],
+            ..WorkOrderStatus::default()
+        };
+        WorkOrder {
+            status: Some(status),
+            ..WorkOrder::default()
+        }
     }
 
     fn saying(message: &str) -> Progress {
-        Progress { message: Some(message.to_owned()), ..Progress::default() }
+        Progress {
+            message: Some(message.to_owned()),
+            ..Progress::default()
+        }
     }
 
     #[test]
     fn repeated_progress_is_no_change() {
-        let repeated = Progress { phase: Some(ProgressPhase::Running), ..saying("step 1") };
+        let repeated = Progress {
+            phase: Some(ProgressPhase::Running),
+            ..saying("step 1")
+        };
         assert_eq!(changed_progress(&order("step 1"), &repeated), None);
-        assert_eq!(changed_progress(&order("step 1"), &saying("step 2")), Some(saying("step 2")));
+        assert_eq!(
+            changed_progress(&order("step 1"), &saying("step 2")),
+            Some(saying("step 2"))
+        );
     }
 
     #[test]
     fn message_waits_and_child_does_not() {
         let now: Timestamp = "2026-01-01T00:00:10Z".parse().unwrap();
         let recently = Some(now - SignedDuration::from_secs(2));
-        assert_eq!(wait(&saying("a"), recently, now), Some(std::time::Duration::from_secs(3)));
-        assert_eq!(wait(&saying("a"), Some(now - SignedDuration::from_secs(6)), now), None);
+        assert_eq!(
+            wait(&saying("a"), recently, now),
+            Some(std::time::Duration::from_secs(3))
+        );
+        assert_eq!(
+            wait(&saying("a"), Some(now - SignedDuration::from_secs(6)), now),
+            None
+        );
         assert_eq!(wait(&saying("a"), None, now), None);
-        let child = Progress { child_ref: Some(ChildReference::default()), ..Progress::default() };
+        let child = Progress {
+            child_ref: Some(ChildReference::default()),
+            ..Progress::default()
+        };
         assert_eq!(wait(&child, recently, now), None);
     }
 }

@@ -52,8 +52,15 @@ impl SetMutation for CompleteOrders {
         now: Timestamp,
     ) -> Result<SetOutcome<Completed>, StorageError> {
         let mut found = Found::new(rows, inputs.iter().map(|input| &input.key))?;
-        let outputs = inputs.iter().map(|input| found.complete(input, versions, now)).collect::<Result<_, _>>()?;
-        Ok(SetOutcome { objects: found.written.objects, rows: found.written.rows, outputs })
+        let outputs = inputs
+            .iter()
+            .map(|input| found.complete(input, versions, now))
+            .collect::<Result<_, _>>()?;
+        Ok(SetOutcome {
+            objects: found.written.objects,
+            rows: found.written.rows,
+            outputs,
+        })
     }
 }
 
@@ -86,9 +93,20 @@ impl Found {
         transition.apply(&mut applied, &event, now);
         let answer = answer_of(&applied);
         let mut discarded = Written::default();
-        let written = if input.key.dry_run { &mut discarded } else { &mut self.written };
+        let written = if input.key.dry_run {
+            &mut discarded
+        } else {
+            &mut self.written
+        };
         let recorded = Some(rows::text(&answer));
-        let step = Step { before: &queued, event: &event, transition: &transition, version, now, answer: recorded };
+        let step = Step {
+            before: &queued,
+            event: &event,
+            transition: &transition,
+            version,
+            now,
+            answer: recorded,
+        };
         let after = written.step(step, versions)?;
         if !input.key.dry_run {
             self.note_ended(input, &after, &answer);
@@ -100,13 +118,21 @@ impl Found {
     fn repeat(&self, input: &CompleteInput) -> Option<Completed> {
         let fence = input.key.fence?;
         let ended = self.ended.get(&(input.key.uid.clone(), fence))?;
-        if input.key.agent.as_ref().is_some_and(|agent| *agent != ended.attempt.agent) {
+        if input
+            .key
+            .agent
+            .as_ref()
+            .is_some_and(|agent| *agent != ended.attempt.agent)
+        {
             return Some(Err(ReportRefusal::OtherAgent(ended.attempt.agent.clone())));
         }
         let outcome = ended.attempt.outcome?;
         match &ended.answer {
             Some(answer) if is_report_of(input.report.outcome, outcome) => Some(Ok(answer.clone())),
-            Some(_) => Some(Err(ReportRefusal::EndedOtherwise { fence, outcome: outcome.to_string() })),
+            Some(_) => Some(Err(ReportRefusal::EndedOtherwise {
+                fence,
+                outcome: outcome.to_string(),
+            })),
             // The server ended the attempt without its holder: the report is late.
             None => None,
         }
@@ -118,7 +144,12 @@ impl Found {
         let latest = after.status.as_ref().and_then(|status| status.attempts.last());
         if let Some((attempt, fence)) = latest.zip(input.key.fence) {
             let uid = input.key.uid.clone();
-            let ended = EndedRow { uid: uid.clone(), fence, attempt: attempt.clone(), answer: Some(answer.clone()) };
+            let ended = EndedRow {
+                uid: uid.clone(),
+                fence,
+                attempt: attempt.clone(),
+                answer: Some(answer.clone()),
+            };
             self.ended.insert((uid, fence), ended);
         }
     }
@@ -130,7 +161,10 @@ const fn is_report_of(reported: CompletionOutcome, ended: AttemptOutcome) -> boo
     matches!(
         (reported, ended),
         (CompletionOutcome::Succeeded, AttemptOutcome::Succeeded)
-            | (CompletionOutcome::Failed, AttemptOutcome::Failed | AttemptOutcome::Cancelled)
+            | (
+                CompletionOutcome::Failed,
+                AttemptOutcome::Failed | AttemptOutcome::Cancelled
+            )
             | (CompletionOutcome::Cancelled, AttemptOutcome::Cancelled)
     )
 }
@@ -143,4 +177,3 @@ fn answer_of(order: &WorkOrder) -> WorkOrderCompletionStatus {
         log_name: status.log_name,
     }
 }
-

@@ -95,7 +95,10 @@ pub struct CurrentClaim {
 
 impl CurrentClaim {
     pub(crate) fn clause(&self) -> String {
-        format!(", held by agent {}, holder {}, with fence {}", self.agent, self.holder, self.fence)
+        format!(
+            ", held by agent {}, holder {}, with fence {}",
+            self.agent, self.holder, self.fence
+        )
     }
 }
 
@@ -124,8 +127,14 @@ struct Found {
 
 impl Found {
     fn new<'a>(rows: Vec<ReportRow>, keys: impl Iterator<Item = &'a ClaimKey>) -> Result<Self, StorageError> {
-        let terminating: HashMap<&str, bool> = keys.map(|key| (key.uid.as_str(), key.namespace_terminating)).collect();
-        let mut found = Self { orders: HashMap::new(), ended: HashMap::new(), written: Written::default() };
+        let terminating: HashMap<&str, bool> = keys
+            .map(|key| (key.uid.as_str(), key.namespace_terminating))
+            .collect();
+        let mut found = Self {
+            orders: HashMap::new(),
+            ended: HashMap::new(),
+            written: Written::default(),
+        };
         for row in rows {
             if let Some(order) = row.order {
                 let mut queued = order.read(false)?;
@@ -144,8 +153,14 @@ impl Found {
         let of_key = |queued: &&QueuedOrder| {
             queued.stored.key.namespace == key.namespace && queued.stored.key.name == key.name
         };
-        let queued = self.orders.get(&key.uid).filter(of_key).ok_or(ReportRefusal::NoOrder)?;
-        let Some(lease) = &queued.lease else { return Err(refused(queued, Refusal::FenceSpent)) };
+        let queued = self
+            .orders
+            .get(&key.uid)
+            .filter(of_key)
+            .ok_or(ReportRefusal::NoOrder)?;
+        let Some(lease) = &queued.lease else {
+            return Err(refused(queued, Refusal::FenceSpent));
+        };
         if key.fence.is_some_and(|fence| fence != lease.fence) {
             return Err(refused(queued, Refusal::FenceSpent));
         }
@@ -157,7 +172,9 @@ impl Found {
 
     /// Keeps a report that came too late, if it is about a claim there was.
     fn keep_late_report(&mut self, key: &ClaimKey, report: &impl Serialize) {
-        let known = key.fence.is_some_and(|fence| self.ended.contains_key(&(key.uid.clone(), fence)))
+        let known = key
+            .fence
+            .is_some_and(|fence| self.ended.contains_key(&(key.uid.clone(), fence)))
             || self.orders.contains_key(&key.uid);
         if known && !key.dry_run {
             let row = json!({"uid": key.uid, "fence": key.fence, "user_name": key.user, "report": rows::text(report)});
@@ -173,6 +190,15 @@ fn refused(queued: &QueuedOrder, refusal: Refusal) -> ReportRefusal {
         holder: lease.holder.clone(),
         fence: lease.fence,
     });
-    let phase = queued.order.status.as_ref().map(|status| status.phase).unwrap_or_default();
-    ReportRefusal::State { refusal, phase, current }
+    let phase = queued
+        .order
+        .status
+        .as_ref()
+        .map(|status| status.phase)
+        .unwrap_or_default();
+    ReportRefusal::State {
+        refusal,
+        phase,
+        current,
+    }
 }

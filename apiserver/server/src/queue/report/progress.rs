@@ -55,7 +55,10 @@ impl SetMutation for RecordProgress {
         for input in inputs {
             let accepted = found.order(&input.key).map(|_| ());
             if accepted.is_ok() && !input.key.dry_run {
-                merged.entry(input.key.uid.clone()).and_modify(|first| first.merge(input)).or_insert_with(|| input.clone());
+                merged
+                    .entry(input.key.uid.clone())
+                    .and_modify(|first| first.merge(input))
+                    .or_insert_with(|| input.clone());
             }
             outputs.push(accepted);
         }
@@ -70,7 +73,11 @@ impl SetMutation for RecordProgress {
                 *output = Err(refusal.clone());
             }
         }
-        Ok(SetOutcome { objects: found.written.objects, rows: found.written.rows, outputs })
+        Ok(SetOutcome {
+            objects: found.written.objects,
+            rows: found.written.rows,
+            outputs,
+        })
     }
 }
 
@@ -99,9 +106,14 @@ impl Found {
             Ok(queued) => queued.clone(),
             Err(refusal) => return Ok(Err(refusal)),
         };
-        let Some(fence) = input.key.fence else { return Ok(Ok(())) };
+        let Some(fence) = input.key.fence else {
+            return Ok(Ok(()));
+        };
         let event = match &input.progress {
-            Some(progress) => Event::Progress { fence, progress: Box::new(progress.clone()) },
+            Some(progress) => Event::Progress {
+                fence,
+                progress: Box::new(progress.clone()),
+            },
             None => Event::Renewed { fence },
         };
         let version = versions.draw();
@@ -109,7 +121,14 @@ impl Found {
             Ok(transition) => transition,
             Err(refusal) => return Ok(Err(refused(&queued, refusal))),
         };
-        let step = Step { before: &queued, event: &event, transition: &transition, version, now, answer: None };
+        let step = Step {
+            before: &queued,
+            event: &event,
+            transition: &transition,
+            version,
+            now,
+            answer: None,
+        };
         self.written.step(step, versions)?;
         Ok(Ok(()))
     }

@@ -49,8 +49,15 @@ impl SetMutation for ReleaseOrders {
         now: Timestamp,
     ) -> Result<SetOutcome<Self::Output>, StorageError> {
         let mut found = Found::new(rows, inputs.iter().map(|input| &input.key))?;
-        let outputs = inputs.iter().map(|input| found.release(input, versions, now)).collect::<Result<_, _>>()?;
-        Ok(SetOutcome { objects: found.written.objects, rows: found.written.rows, outputs })
+        let outputs = inputs
+            .iter()
+            .map(|input| found.release(input, versions, now))
+            .collect::<Result<_, _>>()?;
+        Ok(SetOutcome {
+            objects: found.written.objects,
+            rows: found.written.rows,
+            outputs,
+        })
     }
 }
 
@@ -77,8 +84,19 @@ impl Found {
             Err(refusal) => return Ok(Err(refused(&queued, refusal))),
         };
         let mut discarded = Written::default();
-        let written = if input.key.dry_run { &mut discarded } else { &mut self.written };
-        let step = Step { before: &queued, event: &event, transition: &transition, version, now, answer: None };
+        let written = if input.key.dry_run {
+            &mut discarded
+        } else {
+            &mut self.written
+        };
+        let step = Step {
+            before: &queued,
+            event: &event,
+            transition: &transition,
+            version,
+            now,
+            answer: None,
+        };
         written.step(step, versions)?;
         if !input.key.dry_run {
             self.orders.remove(&input.key.uid);
@@ -87,12 +105,17 @@ impl Found {
     }
 
     /// With force the fence does not matter, and the state machine says whether there is anything to take.
-    fn released_order(&self, input: &ReleaseInput) -> Result<crate::queue::order::QueuedOrder, ReportRefusal> {
+    fn released_order(
+        &self,
+        input: &ReleaseInput,
+    ) -> Result<crate::queue::order::QueuedOrder, ReportRefusal> {
         match self.order(&input.key) {
             Ok(queued) => Ok(queued.clone()),
-            Err(ReportRefusal::State { .. }) if input.force => {
-                self.orders.get(&input.key.uid).cloned().ok_or(ReportRefusal::NoOrder)
-            }
+            Err(ReportRefusal::State { .. }) if input.force => self
+                .orders
+                .get(&input.key.uid)
+                .cloned()
+                .ok_or(ReportRefusal::NoOrder),
             Err(refusal) => Err(refusal),
         }
     }

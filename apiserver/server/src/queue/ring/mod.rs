@@ -98,7 +98,11 @@ fn ring<Output>(
     outputs: Vec<Output>,
 ) -> Result<SetOutcome<Output>, StorageError> {
     let idle = choose(rows.iter().filter_map(|row| row.candidates.as_ref()));
-    let mut outcome = SetOutcome { objects: Vec::new(), rows: Vec::new(), outputs };
+    let mut outcome = SetOutcome {
+        objects: Vec::new(),
+        rows: Vec::new(),
+        outputs,
+    };
     for row in rows.into_iter().filter_map(|row| row.agent) {
         let old = table().stored(ResourceVersion::new(row.version), row.object)?;
         let chosen = idle.contains(&old.key.name);
@@ -106,14 +110,23 @@ fn ring<Output>(
             continue;
         }
         if chosen {
-            outcome.rows.push(rows::row(rows::SET_RUNG, json!({"agent": old.key.name})));
+            outcome
+                .rows
+                .push(rows::row(rows::SET_RUNG, json!({"agent": old.key.name})));
         }
         let mut agent: Agent = parse(&old)?;
         agent.status.get_or_insert_default().wake += 1;
         let object = Object::from_typed(&agent)
             .map_err(|error| StorageError::Corrupt(format!("agent cannot be encoded: {error}")))?;
-        let write = ObjectWrite::Replace { resource: AGENTS, old, object };
-        outcome.objects.push(VersionedWrite { version: versions.draw(), write });
+        let write = ObjectWrite::Replace {
+            resource: AGENTS,
+            old,
+            object,
+        };
+        outcome.objects.push(VersionedWrite {
+            version: versions.draw(),
+            write,
+        });
     }
     Ok(outcome)
 }
@@ -122,29 +135,56 @@ fn ring<Output>(
 fn choose<'a>(candidates: impl Iterator<Item = &'a Candidates>) -> BTreeSet<String> {
     let mut chosen = BTreeSet::new();
     for kind in candidates {
-        let free: Vec<_> = kind.agents.iter().filter(|agent| !chosen.contains(*agent)).take(kind.orders).cloned().collect();
+        let free: Vec<_> = kind
+            .agents
+            .iter()
+            .filter(|agent| !chosen.contains(*agent))
+            .take(kind.orders)
+            .cloned()
+            .collect();
         chosen.extend(free);
     }
     chosen
 }
 
 fn parse<T: serde::de::DeserializeOwned>(stored: &Stored) -> Result<T, StorageError> {
-    serde_json::from_slice(&stored.encoded)
-        .map_err(|error| StorageError::Corrupt(format!("object {} at version {}: {error}", stored.key, stored.version)))
+    serde_json::from_slice(&stored.encoded).map_err(|error| {
+        StorageError::Corrupt(format!(
+            "object {} at version {}: {error}",
+            stored.key, stored.version
+        ))
+    })
 }
 
 fn reasons_to_ring(change: &Change) -> Vec<RingInput> {
-    let waiting = change.new.as_ref().filter(|new| enters_queue(change.old.as_ref(), new));
-    let waiting = waiting.map(|new| RingInput { uid: new.metadata.uid.clone(), agent: None });
-    let holder = holder_to_ring(change).map(|agent| RingInput { uid: None, agent: Some(agent) });
+    let waiting = change
+        .new
+        .as_ref()
+        .filter(|new| enters_queue(change.old.as_ref(), new));
+    let waiting = waiting.map(|new| RingInput {
+        uid: new.metadata.uid.clone(),
+        agent: None,
+    });
+    let holder = holder_to_ring(change).map(|agent| RingInput {
+        uid: None,
+        agent: Some(agent),
+    });
     waiting.into_iter().chain(holder).collect()
 }
 
 /// The agent of the claim before, if it does not know yet that its claim ends or has ended.
 fn holder_to_ring(change: &Change) -> Option<String> {
-    let held = change.old.as_ref().filter(|old| old.fields.get("status.claim.agent").is_some_and(|agent| !agent.is_empty()))?;
+    let held = change.old.as_ref().filter(|old| {
+        old.fields
+            .get("status.claim.agent")
+            .is_some_and(|agent| !agent.is_empty())
+    })?;
     let Some(new) = &change.new else {
-        return parse::<WorkOrder>(held).ok()?.status?.claim.map(|claim| claim.agent);
+        return parse::<WorkOrder>(held)
+            .ok()?
+            .status?
+            .claim
+            .map(|claim| claim.agent);
     };
     let (old, new): (WorkOrder, WorkOrder) = (parse(held).ok()?, parse(new).ok()?);
     let (before, after) = (old.status?, new.status.unwrap_or_default());
@@ -174,7 +214,10 @@ mod tests {
     use super::*;
 
     fn kind(orders: usize, agents: &[&str]) -> Candidates {
-        Candidates { orders, agents: agents.iter().map(|agent| (*agent).to_owned()).collect() }
+        Candidates {
+            orders,
+            agents: agents.iter().map(|agent| (*agent).to_owned()).collect(),
+        }
     }
 
     #[test]

@@ -84,13 +84,19 @@ impl SetMutation for Sweep {
                 continue;
             }
             queued.set_namespace_terminating(terminating.contains(&queued.stored.key.namespace));
-            let Some(event) = row.event.event(row.fence) else { continue };
+            let Some(event) = row.event.event(row.fence) else {
+                continue;
+            };
             if written.sweep(&queued, &event, versions, now)? {
                 swept.insert(queued.uid().to_owned());
             }
         }
         let outputs = vec![swept.len(); inputs.len()];
-        Ok(SetOutcome { objects: written.objects, rows: written.rows, outputs })
+        Ok(SetOutcome {
+            objects: written.objects,
+            rows: written.rows,
+            outputs,
+        })
     }
 }
 
@@ -119,7 +125,14 @@ impl Written {
         let version = versions.draw();
         match transition(&queued.state(), event, moment(now, version)) {
             Ok(transition) => {
-                let step = Step { before: queued, event, transition: &transition, version, now, answer: None };
+                let step = Step {
+                    before: queued,
+                    event,
+                    transition: &transition,
+                    version,
+                    now,
+                    answer: None,
+                };
                 self.step(step, versions)?;
                 Ok(true)
             }

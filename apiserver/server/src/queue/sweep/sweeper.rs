@@ -30,7 +30,8 @@ const FORGET_REQUESTS: &str = "
 delete from work.claim_requests r where r.ctid = any (array(
     select ctid from work.claim_requests
     where answered_at < clock_timestamp() - interval '10 minutes' order by answered_at limit 5000))";
-const FORGET_IDLE: &str = "delete from work.idle_agents where rung_at < clock_timestamp() - interval '2 minutes'";
+const FORGET_IDLE: &str =
+    "delete from work.idle_agents where rung_at < clock_timestamp() - interval '2 minutes'";
 
 /// The sweeper of one replica.
 pub struct Sweeper {
@@ -50,7 +51,12 @@ impl Sweeper {
     /// A sweeper on this storage; `namespaces` says which are being deleted.
     #[must_use]
     pub fn new(storage: Storage, namespaces: Arc<dyn Namespaces>) -> Self {
-        Self { storage, namespaces, sweep: Arc::default(), ring: Arc::default() }
+        Self {
+            storage,
+            namespaces,
+            sweep: Arc::default(),
+            ring: Arc::default(),
+        }
     }
 
     /// Serves the queue until the token is cancelled.
@@ -73,7 +79,11 @@ impl Sweeper {
         }
     }
 
-    async fn tick(&self, forget_at: &mut Instant, partitions_at: &mut Instant) -> Result<Duration, StorageError> {
+    async fn tick(
+        &self,
+        forget_at: &mut Instant,
+        partitions_at: &mut Instant,
+    ) -> Result<Duration, StorageError> {
         let pool = self.storage.pool();
         if *partitions_at <= Instant::now() {
             execute(pool, "select work.ensure_log_partitions()").await?;
@@ -93,13 +103,22 @@ impl Sweeper {
     /// When the database does not answer.
     pub async fn serve(&self) -> Result<Duration, StorageError> {
         let pool = self.storage.pool();
-        let extended: bool = sqlx::query_scalar(include_str!("serve.sql")).fetch_one(pool).await.map_err(database)?;
+        let extended: bool = sqlx::query_scalar(include_str!("serve.sql"))
+            .fetch_one(pool)
+            .await
+            .map_err(database)?;
         if extended {
             tracing::info!("the queue was not served for a while: every lease has its full length anew");
         }
         let mut swept = 0;
-        if seconds_until_due(pool).await?.is_some_and(|seconds| seconds <= 0.0) {
-            let input = SweepInput { max: SWEEP_MAX, terminating: self.namespaces.terminating() };
+        if seconds_until_due(pool)
+            .await?
+            .is_some_and(|seconds| seconds <= 0.0)
+        {
+            let input = SweepInput {
+                max: SWEEP_MAX,
+                terminating: self.namespaces.terminating(),
+            };
             swept = self.storage.run(&self.sweep, input).await?;
         }
         if self.unanswered(pool).await? {
@@ -108,24 +127,37 @@ impl Sweeper {
         if swept >= SWEEP_MAX {
             return Ok(INTERVAL_MIN);
         }
-        let seconds = seconds_until_due(pool).await?.unwrap_or(INTERVAL_MAX.as_secs_f64());
+        let seconds = seconds_until_due(pool)
+            .await?
+            .unwrap_or(INTERVAL_MAX.as_secs_f64());
         let due = Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(INTERVAL_MAX);
         Ok(due.clamp(INTERVAL_MIN, INTERVAL_MAX))
     }
 
     /// Whether the statement of the ring finds anybody, asked without the lock.
     async fn unanswered(&self, pool: &PgPool) -> Result<bool, StorageError> {
-        let rows = sqlx::query(self.ring.statement()).bind("[]").fetch_optional(pool).await.map_err(database)?;
+        let rows = sqlx::query(self.ring.statement())
+            .bind("[]")
+            .fetch_optional(pool)
+            .await
+            .map_err(database)?;
         Ok(rows.is_some())
     }
 }
 
 async fn seconds_until_due(pool: &PgPool) -> Result<Option<f64>, StorageError> {
-    sqlx::query_scalar(include_str!("next_due.sql")).fetch_one(pool).await.map_err(database)
+    sqlx::query_scalar(include_str!("next_due.sql"))
+        .fetch_one(pool)
+        .await
+        .map_err(database)
 }
 
 async fn execute(pool: &PgPool, statement: &'static str) -> Result<(), StorageError> {
-    sqlx::query(statement).execute(pool).await.map(|_| ()).map_err(database)
+    sqlx::query(statement)
+        .execute(pool)
+        .await
+        .map(|_| ())
+        .map_err(database)
 }
 
 fn database(error: sqlx::Error) -> StorageError {

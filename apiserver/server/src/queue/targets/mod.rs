@@ -85,7 +85,11 @@ impl SetMutation for TargetSets {
         let mut rows = found.rematch(inputs);
         rows.extend(found.new_sets(inputs));
         rows.extend(found.turns(inputs));
-        Ok(SetOutcome { objects: Vec::new(), rows, outputs: Vec::new() })
+        Ok(SetOutcome {
+            objects: Vec::new(),
+            rows,
+            outputs: Vec::new(),
+        })
     }
 }
 
@@ -146,10 +150,18 @@ fn is_suspended(order: &Stored) -> bool {
 
 /// An agent whose labels or annotations are not what they were.
 fn agent_input(change: &Change) -> Option<TargetInput> {
-    let matched = |stored: &Arc<Stored>| (stored.metadata.labels.clone(), stored.metadata.annotations.clone());
+    let matched = |stored: &Arc<Stored>| {
+        (
+            stored.metadata.labels.clone(),
+            stored.metadata.annotations.clone(),
+        )
+    };
     let (old, new) = (change.old.as_ref().map(matched), change.new.as_ref().map(matched));
     let name = change.new.as_ref().or(change.old.as_ref())?.key.name.clone();
-    (old != new).then(|| TargetInput { agent: Some(name), ..TargetInput::default() })
+    (old != new).then(|| TargetInput {
+        agent: Some(name),
+        ..TargetInput::default()
+    })
 }
 
 /// What the statement found.
@@ -168,7 +180,9 @@ impl Found {
         for row in rows {
             found.known.extend(row.known);
             found.sets.extend(row.set);
-            found.turns.extend(row.turn.map(|turn| (turn.namespace, turn.last)));
+            found
+                .turns
+                .extend(row.turn.map(|turn| (turn.namespace, turn.last)));
             found.lowest = found.lowest.or(row.lowest);
             if let Some(agent) = row.agent {
                 let agent = serde_json::from_str(&agent)
@@ -182,11 +196,22 @@ impl Found {
     /// Matches changed agents against the sets there are; one that is gone is in none.
     fn rematch(&self, inputs: &[TargetInput]) -> Vec<SideRow> {
         let mut rows = Vec::new();
-        for name in inputs.iter().filter_map(|input| input.agent.as_ref()).collect::<BTreeSet<_>>() {
+        for name in inputs
+            .iter()
+            .filter_map(|input| input.agent.as_ref())
+            .collect::<BTreeSet<_>>()
+        {
             rows.push(rows::row(rows::DROP_TARGET_AGENT, json!({ "agent": name })));
-            match self.agents.iter().find(|agent| agent.metadata.name.as_ref() == Some(name)) {
+            match self
+                .agents
+                .iter()
+                .find(|agent| agent.metadata.name.as_ref() == Some(name))
+            {
                 Some(agent) => {
-                    let sets = self.sets.iter().filter(|set| TargetTerm::any_matches(&set.terms, agent));
+                    let sets = self
+                        .sets
+                        .iter()
+                        .filter(|set| TargetTerm::any_matches(&set.terms, agent));
                     rows.extend(sets.map(|set| member(&set.hash, name)));
                 }
                 None => rows.push(rows::row(rows::SET_BUSY, json!({ "agent": name }))),
@@ -200,12 +225,21 @@ impl Found {
         let mut rows = Vec::new();
         let mut seen = BTreeSet::new();
         for input in inputs {
-            let Some(hash) = input.hash.as_ref().filter(|hash| !self.known.contains(*hash)) else { continue };
+            let Some(hash) = input.hash.as_ref().filter(|hash| !self.known.contains(*hash)) else {
+                continue;
+            };
             if !seen.insert(hash) {
                 continue;
             }
-            rows.push(rows::row(rows::ADD_TARGET_SET, json!({"hash": hash, "terms": rows::text(&input.terms)})));
-            for agent in self.agents.iter().filter(|agent| TargetTerm::any_matches(&input.terms, agent)) {
+            rows.push(rows::row(
+                rows::ADD_TARGET_SET,
+                json!({"hash": hash, "terms": rows::text(&input.terms)}),
+            ));
+            for agent in self
+                .agents
+                .iter()
+                .filter(|agent| TargetTerm::any_matches(&input.terms, agent))
+            {
                 rows.push(member(hash, agent.metadata.name.as_deref().unwrap_or_default()));
             }
         }
@@ -218,7 +252,9 @@ impl Found {
         let mut lowest = self.lowest;
         let mut rows = Vec::new();
         for input in inputs {
-            let (Some(uid), Some(namespace)) = (&input.uid, &input.namespace) else { continue };
+            let (Some(uid), Some(namespace)) = (&input.uid, &input.namespace) else {
+                continue;
+            };
             let next = last.get(namespace).map_or(1, |last| last + 1);
             let turn = lowest.map_or(next, |lowest| next.max(lowest));
             last.insert(namespace.clone(), turn);
@@ -228,10 +264,18 @@ impl Found {
                 None => rows::row(rows::SET_TURN, json!({"uid": uid, "turn": turn})),
             });
         }
-        let used: BTreeSet<_> = inputs.iter().filter_map(|input| input.namespace.clone()).collect();
-        let turns = used.into_iter().filter_map(|namespace| last.get(&namespace).map(|turn| (namespace, *turn)));
+        let used: BTreeSet<_> = inputs
+            .iter()
+            .filter_map(|input| input.namespace.clone())
+            .collect();
+        let turns = used
+            .into_iter()
+            .filter_map(|namespace| last.get(&namespace).map(|turn| (namespace, *turn)));
         rows.extend(turns.map(|(namespace, turn)| {
-            rows::row(rows::SET_NAMESPACE_TURN, json!({"namespace": namespace, "turn": turn}))
+            rows::row(
+                rows::SET_NAMESPACE_TURN,
+                json!({"namespace": namespace, "turn": turn}),
+            )
         }));
         rows
     }
@@ -246,31 +290,51 @@ mod tests {
     use super::*;
 
     fn order(uid: &str, namespace: &str) -> TargetInput {
-        TargetInput { uid: Some(uid.to_owned()), namespace: Some(namespace.to_owned()), ..TargetInput::default() }
+        TargetInput {
+            uid: Some(uid.to_owned()),
+            namespace: Some(namespace.to_owned()),
+            ..TargetInput::default()
+        }
     }
 
     fn turns(found: &Found, inputs: &[TargetInput]) -> Vec<i64> {
         let rows = found.turns(inputs);
-        rows.iter().filter(|row| row.statement == rows::SET_TURN).map(|row| row.row["turn"].as_i64().unwrap()).collect()
+        rows.iter()
+            .filter(|row| row.statement == rows::SET_TURN)
+            .map(|row| row.row["turn"].as_i64().unwrap())
+            .collect()
     }
 
     #[test]
     fn namespaces_alternate_whoever_came_first() {
         let found = Found::default();
-        let inputs = [order("1", "a"), order("2", "a"), order("3", "a"), order("4", "b"), order("5", "b")];
+        let inputs = [
+            order("1", "a"),
+            order("2", "a"),
+            order("3", "a"),
+            order("4", "b"),
+            order("5", "b"),
+        ];
         assert_eq!(turns(&found, &inputs), [1, 2, 3, 1, 2]);
     }
 
     #[test]
     fn namespace_that_was_away_does_not_jump_the_queue() {
-        let found = Found { turns: BTreeMap::from([("b".to_owned(), 3)]), lowest: Some(40), ..Found::default() };
+        let found = Found {
+            turns: BTreeMap::from([("b".to_owned(), 3)]),
+            lowest: Some(40),
+            ..Found::default()
+        };
         assert_eq!(turns(&found, &[order("1", "b"), order("2", "new")]), [40, 40]);
     }
 
     #[test]
     fn last_turn_of_each_namespace_is_kept() {
         let rows = Found::default().turns(&[order("1", "a"), order("2", "a")]);
-        let kept: Vec<_> = rows.iter().filter(|row| row.statement == rows::SET_NAMESPACE_TURN).collect();
+        let kept: Vec<_> = rows
+            .iter()
+            .filter(|row| row.statement == rows::SET_NAMESPACE_TURN)
+            .collect();
         assert_eq!(kept.len(), 1);
         assert_eq!(kept[0].row, json!({"namespace": "a", "turn": 2}));
     }

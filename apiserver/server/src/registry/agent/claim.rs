@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use brokkr_apis::work::validation::validate_agent_claim;
 use brokkr_apis::work::v1alpha1::{
     Agent, AgentClaim, AgentClaimItem, AgentClaimSpec, AgentClaimStatus, WorkType,
 };
+use brokkr_apis::work::validation::validate_agent_claim;
 use generic_apiserver::registry::{NamedCreater, RegistryError, RequestContext};
 use generic_apiserver::storage::Key;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
@@ -60,7 +60,9 @@ impl NamedCreater for AgentClaims {
                 break grants;
             }
         };
-        body.status = Some(AgentClaimStatus { items: grants.into_iter().map(item).collect() });
+        body.status = Some(AgentClaimStatus {
+            items: grants.into_iter().map(item).collect(),
+        });
         Ok(body)
     }
 }
@@ -74,7 +76,11 @@ impl AgentClaims {
     ) -> Result<ClaimInput, RegistryError> {
         let max = spec.max.unwrap_or(1);
         let known = WorkType::ALL.iter().copied();
-        let asked: Vec<_> = spec.work_types.iter().filter_map(|word| WorkType::canonical(word)).collect();
+        let asked: Vec<_> = spec
+            .work_types
+            .iter()
+            .filter_map(|word| WorkType::canonical(word))
+            .collect();
         let work_types = known.filter(|known| spec.work_types.is_empty() || asked.contains(known));
         Ok(ClaimInput {
             agent: parent.name.clone(),
@@ -110,7 +116,10 @@ impl AgentClaims {
 
 /// Calls through the front proxy never wait: there they would occupy seats of the hub.
 fn wait_time(ctx: &RequestContext, spec: &AgentClaimSpec) -> Duration {
-    let seconds = spec.wait_seconds.filter(|_| !ctx.front_proxy && !ctx.dry_run).unwrap_or(0);
+    let seconds = spec
+        .wait_seconds
+        .filter(|_| !ctx.front_proxy && !ctx.dry_run)
+        .unwrap_or(0);
     Duration::from_secs(seconds.max(0).unsigned_abs())
 }
 

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use brokkr_apis::work::validation::{validate_agent_completion, validate_completion};
 use brokkr_apis::work::v1alpha1::{
-    AgentCompletion, AgentCompletionItem, AgentCompletionResult, AgentCompletionStatus, WorkOrderCompletionStatus,
+    AgentCompletion, AgentCompletionItem, AgentCompletionResult, AgentCompletionStatus,
+    WorkOrderCompletionStatus,
 };
+use brokkr_apis::work::validation::{validate_agent_completion, validate_completion};
 use futures::future::join_all;
 use generic_apiserver::registry::{NamedCreater, RegistryError, RequestContext};
 use generic_apiserver::storage::Key;

@@ -39,8 +39,13 @@ impl NamedGetter for PendingOrders {
         agent_named(storage, ctx, &parent.name).await?;
         let namespaces = claimable_namespaces(storage, ctx, &parent.name).await?;
         let version = storage.current_version().await?;
-        let query = sqlx::query_scalar(include_str!("pending.sql")).bind(&parent.name).bind(namespaces);
-        let rows: Vec<String> = query.fetch_all(storage.pool()).await.map_err(|error| database_error(&error))?;
+        let query = sqlx::query_scalar(include_str!("pending.sql"))
+            .bind(&parent.name)
+            .bind(namespaces);
+        let rows: Vec<String> = query
+            .fetch_all(storage.pool())
+            .await
+            .map_err(|error| database_error(&error))?;
         let items = rows.iter().map(|row| item(row)).collect::<Result<Vec<_>, _>>()?;
         Ok(json!({
             "apiVersion": brokkr_apis::work::v1alpha1::API_VERSION, "kind": self.kind(),

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use brokkr_apis::work::validation::{validate_agent_renewal, validate_renewal};
 use brokkr_apis::work::v1alpha1::{AgentRenewal, AgentRenewalItem, AgentRenewalResult, AgentRenewalStatus};
+use brokkr_apis::work::validation::{validate_agent_renewal, validate_renewal};
 use generic_apiserver::registry::{NamedCreater, RegistryError, RequestContext};
 use generic_apiserver::storage::Key;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
@@ -43,7 +43,11 @@ impl NamedCreater for AgentRenewals {
     ) -> Result<AgentRenewal, RegistryError> {
         valid("AgentRenewal", &parent.name, validate_agent_renewal(&body))?;
         agent_named(self.queue.storage(), ctx, &parent.name).await?;
-        let items = if ctx.dry_run { Vec::new() } else { self.renew(ctx, parent, &body).await? };
+        let items = if ctx.dry_run {
+            Vec::new()
+        } else {
+            self.renew(ctx, parent, &body).await?
+        };
         let claims = self.queue.held_claims(&parent.name).await?;
         body.status = Some(AgentRenewalStatus { items, claims });
         Ok(body)
@@ -64,14 +68,19 @@ impl AgentRenewals {
             user: ctx.user.name.clone(),
         };
         let checked: Vec<_> = body.spec.items.iter().map(renewal).collect();
-        let renewals: Vec<_> = checked.iter().filter_map(|checked| checked.as_ref().ok().cloned()).collect();
+        let renewals: Vec<_> = checked
+            .iter()
+            .filter_map(|checked| checked.as_ref().ok().cloned())
+            .collect();
         let mut renewed = self.queue.renew(&by, &renewals).await?.into_iter();
         let mut results = Vec::with_capacity(checked.len());
         for (item, checked) in body.spec.items.iter().zip(checked) {
             let key = Key::namespaced(item.namespace.clone(), item.name.clone());
             let outcome = checked.and_then(|_| match renewed.next() {
                 Some(outcome) => outcome.map_err(|refusal| report_error(refusal, &key)),
-                None => Err(RegistryError::Internal("an item of the renewal has no result".to_owned())),
+                None => Err(RegistryError::Internal(
+                    "an item of the renewal has no result".to_owned(),
+                )),
             });
             results.push(result(item, outcome));
         }
@@ -83,7 +92,11 @@ fn renewal(item: &AgentRenewalItem) -> Result<Renewal, RegistryError> {
     let mut spec = item.renewal();
     valid("AgentRenewal", &item.name, validate_renewal("", &spec))?;
     spec.uid = valid_uid("AgentRenewal", &item.name, "uid", &spec.uid)?;
-    Ok(Renewal { namespace: item.namespace.clone(), name: item.name.clone(), spec })
+    Ok(Renewal {
+        namespace: item.namespace.clone(),
+        name: item.name.clone(),
+        spec,
+    })
 }
 
 fn result(item: &AgentRenewalItem, outcome: Result<RenewedClaim, RegistryError>) -> AgentRenewalResult {

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use brokkr_apis::work::validation::validate_work_order_claim;
 use brokkr_apis::work::v1alpha1::{WorkOrderClaim, WorkOrderClaimStatus, WorkType};
+use brokkr_apis::work::validation::validate_work_order_claim;
 use generic_apiserver::registry::{NamedCreater, RegistryError, RequestContext};
 use generic_apiserver::storage::Key;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
@@ -45,7 +45,11 @@ impl NamedCreater for WorkOrderClaims {
         valid("WorkOrderClaim", &parent.name, validate_work_order_claim(&body))?;
         agent_named(self.queue.storage(), ctx, &body.spec.agent).await?;
         let input = self.input(ctx, parent, &body);
-        let grants = self.queue.claim(input).await?.map_err(|refusal| claim_error(refusal, parent, &body.spec.agent))?;
+        let grants = self
+            .queue
+            .claim(input)
+            .await?
+            .map_err(|refusal| claim_error(refusal, parent, &body.spec.agent))?;
         body.status = grants.into_iter().next().map(|grant| WorkOrderClaimStatus {
             fence: grant.fence,
             attempt: Some(grant.attempt),

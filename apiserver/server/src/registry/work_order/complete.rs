@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use brokkr_apis::work::validation::validate_completion;
 use brokkr_apis::work::v1alpha1::WorkOrderCompletion;
+use brokkr_apis::work::validation::validate_completion;
 use generic_apiserver::registry::{NamedCreater, RegistryError, RequestContext};
 use generic_apiserver::storage::Key;
 
@@ -41,7 +41,11 @@ impl NamedCreater for WorkOrderCompletions {
         parent: &Key,
         mut body: WorkOrderCompletion,
     ) -> Result<WorkOrderCompletion, RegistryError> {
-        valid("WorkOrderCompletion", &parent.name, validate_completion("spec", &body.spec))?;
+        valid(
+            "WorkOrderCompletion",
+            &parent.name,
+            validate_completion("spec", &body.spec),
+        )?;
         let uid = valid_uid("WorkOrderCompletion", &parent.name, "spec.uid", &body.spec.uid)?;
         let agent = required_agent_of(self.queue.storage(), ctx).await?;
         let key = ClaimKey {
@@ -54,7 +58,13 @@ impl NamedCreater for WorkOrderCompletions {
             namespace_terminating: self.queue.terminating().contains(&parent.namespace),
             dry_run: ctx.dry_run,
         };
-        let completed = self.queue.complete(CompleteInput { key, report: body.spec.clone() }).await?;
+        let completed = self
+            .queue
+            .complete(CompleteInput {
+                key,
+                report: body.spec.clone(),
+            })
+            .await?;
         body.status = Some(completed.map_err(|refusal| report_error(refusal, parent))?);
         Ok(body)
     }

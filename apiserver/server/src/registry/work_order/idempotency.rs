@@ -74,7 +74,10 @@ pub(super) async fn look_up(
 ) -> Result<KeyUse, RegistryError> {
     let namespace = order.metadata.namespace.as_deref().unwrap_or_default();
     let query = sqlx::query_as(BY_KEY).bind(namespace).bind(key);
-    let row: Option<HolderRow> = query.fetch_optional(storage.pool()).await.map_err(|error| database_error(&error))?;
+    let row: Option<HolderRow> = query
+        .fetch_optional(storage.pool())
+        .await
+        .map_err(|error| database_error(&error))?;
     let Some((order_uid, order_name, spec_hash, log_name)) = row else {
         return Ok(KeyUse::New);
     };
@@ -155,7 +158,10 @@ pub(super) async fn entry_of_name(
     name: &str,
 ) -> Result<Option<String>, RegistryError> {
     let query = sqlx::query_scalar(BY_NAME).bind(namespace).bind(name);
-    Ok(query.fetch_optional(storage.pool()).await.map_err(|error| database_error(&error))?)
+    Ok(query
+        .fetch_optional(storage.pool())
+        .await
+        .map_err(|error| database_error(&error))?)
 }
 
 fn entry_gone(key: &str, log_name: &str) -> String {

@@ -6,8 +6,8 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use brokkr_apis::work::validation::validate_release;
 use brokkr_apis::work::v1alpha1::{WorkOrderRelease, WorkOrderReleaseStatus};
+use brokkr_apis::work::validation::validate_release;
 use generic_apiserver::registry::{NamedCreater, RegistryError, RequestContext};
 use generic_apiserver::storage::Key;
 
@@ -61,8 +61,16 @@ impl NamedCreater for WorkOrderReleases {
             namespace_terminating: self.queue.terminating().contains(&parent.namespace),
             dry_run: ctx.dry_run,
         };
-        let input = ReleaseInput { key, reason: body.spec.reason.clone(), force: body.spec.force };
-        let phase = self.queue.release(input).await?.map_err(|refusal| report_error(refusal, parent))?;
+        let input = ReleaseInput {
+            key,
+            reason: body.spec.reason.clone(),
+            force: body.spec.force,
+        };
+        let phase = self
+            .queue
+            .release(input)
+            .await?
+            .map_err(|refusal| report_error(refusal, parent))?;
         body.status = Some(WorkOrderReleaseStatus { phase: Some(phase) });
         Ok(body)
     }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use brokkr_apis::work::validation::validate_renewal;
 use brokkr_apis::work::v1alpha1::{WorkOrderRenewal, WorkOrderRenewalStatus};
+use brokkr_apis::work::validation::validate_renewal;
 use generic_apiserver::registry::{NamedCreater, RegistryError, RequestContext};
 use generic_apiserver::storage::Key;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
@@ -41,15 +41,27 @@ impl NamedCreater for WorkOrderRenewals {
         parent: &Key,
         mut body: WorkOrderRenewal,
     ) -> Result<WorkOrderRenewal, RegistryError> {
-        valid("WorkOrderRenewal", &parent.name, validate_renewal("spec", &body.spec))?;
+        valid(
+            "WorkOrderRenewal",
+            &parent.name,
+            validate_renewal("spec", &body.spec),
+        )?;
         let mut spec = body.spec.clone();
         spec.uid = valid_uid("WorkOrderRenewal", &parent.name, "spec.uid", &spec.uid)?;
         let agent = required_agent_of(self.queue.storage(), ctx).await?;
         if ctx.dry_run {
             return Ok(body);
         }
-        let by = Renewer { agent, holder: None, user: ctx.user.name.clone() };
-        let renewal = Renewal { namespace: parent.namespace.clone(), name: parent.name.clone(), spec };
+        let by = Renewer {
+            agent,
+            holder: None,
+            user: ctx.user.name.clone(),
+        };
+        let renewal = Renewal {
+            namespace: parent.namespace.clone(),
+            name: parent.name.clone(),
+            spec,
+        };
         let results = self.queue.renew(&by, &[renewal]).await?;
         for result in results {
             let renewed = result.map_err(|refusal| report_error(refusal, parent))?;
