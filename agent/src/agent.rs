@@ -29,7 +29,7 @@ const CLAIM_MAX: usize = 100;
 
 /// How soon a call that failed because the hub was away is made again, at first and at most.
 const RETRY_FIRST: Duration = Duration::from_secs(1);
-const RETRY_MAX: Duration = Duration::from_secs(30);
+const RETRY_MAX: Duration = Duration::from_secs(10);
 
 /// How long after its start a process takes over the claims of another one. Later, another holder means that two
 /// processes have the agent's name, and taking turns at taking over would help nobody.
@@ -109,15 +109,16 @@ impl Agent {
         info!("agent stopped");
     }
 
-    /// Claims whenever there is room and reason to: at the start, when rung, when a place is freed while more was to be
-    /// had, and at the poll interval.
+    /// Claims whenever there is room and reason to: when rung (the first sight of the own object is a ring), when a
+    /// place is freed while more was to be had, and at the poll interval.
     async fn claim_until(&self, stop: &CancellationToken) {
         if !self.worker.config.enabled {
             return stop.cancelled().await;
         }
         let mut own = self.own.subscribe();
         let mut answered = 0;
-        let mut poll = tokio::time::interval(self.poll_interval);
+        // Not before the own object was seen, which rings and says how much may be held, unless it cannot be seen.
+        let mut poll = tokio::time::interval_at(Instant::now() + self.poll_interval, self.poll_interval);
         poll.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut more_to_have = false;
         loop {

@@ -36,7 +36,7 @@ const REGISTRATION_PATIENCE: Duration = Duration::from_secs(20);
 
 /// How long a Build may be missing or say that it is rejected before that is believed: an order and its Build are often
 /// created together, and a Build's status does not tell which generation it is about.
-const REJECTION_PATIENCE: Duration = Duration::from_secs(5);
+const REJECTION_PATIENCE: Duration = Duration::from_secs(3);
 
 const REGISTRATION_INTERVAL: Duration = Duration::from_millis(300);
 

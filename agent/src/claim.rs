@@ -156,26 +156,29 @@ impl Claim {
 }
 
 impl ClaimTable {
-    /// Enters a claim, and returns what tells its run what to do. None if it is in the table already.
+    /// Enters a claim, and returns what tells its run what to do. None if it was entered before: the same claim can
+    /// arrive in a repeated answer and in the list of a renewal.
+    ///
+    /// An earlier claim of the same order, whose loss this process has not learnt yet, gives way.
     pub fn enter(&self, claim: &Claim, default_lease: Duration) -> Option<watch::Receiver<Directive>> {
         let mut claims = locked(&self.claims);
-        if claims.held.contains_key(&claim.uid) {
+        if claims.is_known(&claim.uid, claim.fence) {
             return None;
         }
         let (directive, receiver) = watch::channel(Directive::Continue);
-        claims.held.insert(
-            claim.uid.clone(),
-            Held {
-                namespace: claim.namespace.clone(),
-                name: claim.name.clone(),
-                fence: claim.fence,
-                work_type: claim.work_type(),
-                may_do_harm: claim.may_do_harm(),
-                lease: claim.lease().unwrap_or(default_lease),
-                directive,
-                progress: PendingProgress::default(),
-            },
-        );
+        let held = Held {
+            namespace: claim.namespace.clone(),
+            name: claim.name.clone(),
+            fence: claim.fence,
+            work_type: claim.work_type(),
+            may_do_harm: claim.may_do_harm(),
+            lease: claim.lease().unwrap_or(default_lease),
+            directive,
+            progress: PendingProgress::default(),
+        };
+        if let Some(earlier) = claims.held.insert(claim.uid.clone(), held) {
+            earlier.directive.send_replace(Directive::Lost { stop: false });
+        }
         Some(receiver)
     }
 
@@ -219,8 +222,8 @@ impl ClaimTable {
     }
 
     /// Notes what a run has to say; it goes with the next renewal, or earlier if it must.
-    pub fn report(&self, uid: &str, progress: Progress) {
-        if let Some(held) = locked(&self.claims).held.get_mut(uid) {
+    pub fn report(&self, uid: &str, fence: Fence, progress: Progress) {
+        if let Some(held) = locked(&self.claims).of(uid, fence) {
             held.progress.add(progress);
         }
         self.progress.notify_one();
@@ -253,22 +256,22 @@ impl ClaimTable {
     /// Puts progress back that did not reach the hub.
     pub fn not_sent(&self, item: AgentRenewalItem) {
         let Some(progress) = item.progress else { return };
-        if let Some(held) = locked(&self.claims).held.get_mut(&item.uid) {
+        if let Some(held) = locked(&self.claims).of(&item.uid, item.fence) {
             held.progress.put_back(progress);
         }
     }
 
-    /// Tells a run that the end of its order was asked for.
-    pub fn cancel(&self, uid: &str, reason: &str) {
-        self.direct(uid, |_| Directive::Cancel {
+    /// Tells a run that the end of its order was asked for; false if it knows already.
+    pub fn cancel(&self, uid: &str, fence: Fence, reason: &str) -> bool {
+        self.direct(uid, fence, |_| Directive::Cancel {
             reason: reason.to_owned(),
-        });
+        })
     }
 
     /// Tells a run that its claim is gone. Another process of this agent that has taken it over goes on with the same
     /// run, which must then not be stopped.
-    pub fn lost(&self, uid: &str, taken_over: bool) {
-        self.direct(uid, |held| Directive::Lost {
+    pub fn lost(&self, uid: &str, fence: Fence, taken_over: bool) {
+        self.direct(uid, fence, |held| Directive::Lost {
             stop: held.may_do_harm && !taken_over,
         });
     }
@@ -280,21 +283,36 @@ impl ClaimTable {
         }
     }
 
-    fn direct(&self, uid: &str, directive: impl Fn(&Held) -> Directive) {
-        if let Some(held) = locked(&self.claims).held.get(uid) {
-            let directive = directive(held);
-            held.directive
-                .send_if_modified(|current| current.give_way_to(directive));
-        }
+    fn direct(&self, uid: &str, fence: Fence, directive: impl Fn(&Held) -> Directive) -> bool {
+        let mut claims = locked(&self.claims);
+        let Some(held) = claims.of(uid, fence) else {
+            return false;
+        };
+        let directive = directive(held);
+        held.directive
+            .send_if_modified(|current| current.give_way_to(directive))
     }
 
     /// The claims of the hub's list that this process does not know: it, or an earlier process, was granted them but
     /// never saw the answer.
     pub fn unknown(&self, listed: &[HeldClaim]) -> Vec<HeldClaim> {
         let claims = locked(&self.claims);
-        let is_known =
-            |claim: &&HeldClaim| claims.held.contains_key(&claim.uid) || claims.ended.contains(&claim.fence);
-        listed.iter().filter(|claim| !is_known(claim)).cloned().collect()
+        listed
+            .iter()
+            .filter(|claim| !claims.is_known(&claim.uid, claim.fence))
+            .cloned()
+            .collect()
+    }
+}
+
+impl Claims {
+    /// The entry of exactly this claim: answers and reports of an earlier claim of the same order do not concern it.
+    fn of(&mut self, uid: &str, fence: Fence) -> Option<&mut Held> {
+        self.held.get_mut(uid).filter(|held| held.fence == fence)
+    }
+
+    fn is_known(&self, uid: &str, fence: Fence) -> bool {
+        self.held.get(uid).is_some_and(|held| held.fence == fence) || self.ended.contains(&fence)
     }
 }
 

@@ -1,7 +1,9 @@
 //! Log lines to standard error, for people or as JSON.
 
+use std::io::IsTerminal;
+
 use tracing::Level;
-use tracing_subscriber::filter::Targets;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, fmt};
@@ -17,11 +19,21 @@ pub fn init(format: LogFormat, level: LogLevel) {
         LogLevel::Debug => (Level::DEBUG, Level::WARN),
         LogLevel::Trace => (Level::TRACE, Level::TRACE),
     };
+    // The HTTP client logs as errors what the agent copes with and logs itself.
+    let client = if level == LogLevel::Trace {
+        LevelFilter::TRACE
+    } else {
+        LevelFilter::OFF
+    };
     let filter = Targets::new()
         .with_default(others)
-        .with_target("brokkr_agent", own);
+        .with_target("brokkr_agent", own)
+        .with_target("kube_client", client);
     let layer = match format {
-        LogFormat::Text => fmt::layer().with_writer(std::io::stderr).boxed(),
+        LogFormat::Text => fmt::layer()
+            .with_ansi(std::io::stderr().is_terminal())
+            .with_writer(std::io::stderr)
+            .boxed(),
         LogFormat::Json => fmt::layer()
             .json()
             .flatten_event(true)

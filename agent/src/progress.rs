@@ -12,6 +12,8 @@ const INTERVAL: Duration = Duration::from_secs(5);
 #[derive(Debug, Default)]
 pub struct PendingProgress {
     waiting: Option<Progress>,
+    /// When something was last added; in the past, so that what is due at once is due by any later look at the clock.
+    added_at: Option<Instant>,
     /// What the hub was told last, so that the same again is not sent.
     told: Progress,
     sent_at: Option<Instant>,
@@ -25,16 +27,16 @@ impl PendingProgress {
         let mut known = self.told.clone();
         replace(&mut known, waiting.clone());
         self.waiting = (known != self.told).then_some(waiting);
+        self.added_at = Some(Instant::now());
     }
 
     /// When what waits is to be sent; None if nothing waits. The name of the run is due at once: without it a
     /// restarted agent, or a person, cannot find the run.
     pub fn due(&self) -> Option<Instant> {
         let waiting = self.waiting.as_ref()?;
-        let now = Instant::now();
         match self.sent_at {
             Some(sent_at) if waiting.child_ref.is_none() => Some(sent_at + INTERVAL),
-            _ => Some(now),
+            _ => self.added_at,
         }
     }
 
@@ -114,6 +116,15 @@ mod tests {
         pending.add(message("third"));
         tokio::time::advance(INTERVAL).await;
         assert_eq!(pending.take(Instant::now()), Some(message("third")));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_due_at_once_stays_due() {
+        let mut pending = PendingProgress::default();
+        pending.add(child());
+        let now = Instant::now();
+        tokio::time::advance(Duration::from_millis(1)).await;
+        assert!(pending.due().unwrap() <= now);
     }
 
     #[tokio::test(start_paused = true)]

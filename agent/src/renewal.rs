@@ -115,22 +115,27 @@ impl<'a> Renewer<'a> {
         for item in items {
             self.claims.not_sent(item);
         }
+        self.try_again_soon();
+    }
+
+    fn try_again_soon(&mut self) {
         self.not_before = Instant::now() + RETRY_DELAY;
         self.next_renewal = self.next_renewal.min(self.not_before);
     }
 
     /// Acts on the answer for one claim.
-    fn settle(&self, item: AgentRenewalItem, result: &AgentRenewalResult, listed: &[HeldClaim]) {
+    fn settle(&mut self, item: AgentRenewalItem, result: &AgentRenewalResult, listed: &[HeldClaim]) {
         let order = || format!("{}/{}", item.namespace, item.name);
         match result.code {
             200..=299 => {
-                if let Some(cancel) = &result.cancel {
+                if let Some(cancel) = &result.cancel
+                    && self.claims.cancel(&item.uid, item.fence, &cancel.reason)
+                {
                     info!(
                         order = order(),
                         reason = cancel.reason,
                         "the end of the order was asked for"
                     );
-                    self.claims.cancel(&item.uid, &cancel.reason);
                 }
             }
             404 | 409 => {
@@ -143,7 +148,7 @@ impl<'a> Renewer<'a> {
                     message = result.message,
                     "the claim is gone"
                 );
-                self.claims.lost(&item.uid, taken_over);
+                self.claims.lost(&item.uid, item.fence, taken_over);
             }
             code => {
                 warn!(
@@ -153,6 +158,7 @@ impl<'a> Renewer<'a> {
                     "the claim was not renewed"
                 );
                 self.claims.not_sent(item);
+                self.try_again_soon();
             }
         }
     }

@@ -15,7 +15,7 @@ use crate::hub::{Hub, HubError};
 use crate::outcome::Outcome;
 
 const DELAY_FIRST: Duration = Duration::from_secs(1);
-const DELAY_MAX: Duration = Duration::from_secs(30);
+const DELAY_MAX: Duration = Duration::from_secs(10);
 
 /// Delivers the outcome. Ends when the hub has taken it, when it says that the claim is gone (it keeps a late report),
 /// or when the agent is about to exit.

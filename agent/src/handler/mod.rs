@@ -172,8 +172,11 @@ impl Run<'_> {
 
     fn report(&self, progress: Progress) {
         let message = progress.message.map(crate::outcome::cut);
-        self.claims
-            .report(&self.claim.uid, Progress { message, ..progress });
+        self.claims.report(
+            &self.claim.uid,
+            self.claim.fence,
+            Progress { message, ..progress },
+        );
     }
 }
 

@@ -150,22 +150,22 @@ impl WorkHandler for Shipwright {
         let Some(build_run) = patch(run, &kind, &child.name, &state).await? else {
             return Ok(());
         };
-        // A PipelineRun is not stopped through its BuildRun: the BuildRun is marked cancelled and the work goes on.
         match build_run::executor(&build_run) {
-            Some(executor) if executor.kind == "PipelineRun" => {
-                let kind = served_kind(run, &tekton_kind(&executor)).await?;
-                patch(
-                    run,
-                    &kind,
-                    &executor.name,
-                    &json!({"spec": {"status": "Cancelled"}}),
-                )
-                .await
-                .map(drop)
-            }
-            _ => Ok(()),
+            Some(executor) => cancel_executor(run, &executor).await,
+            None => Ok(()),
         }
     }
+}
+
+/// Stops a PipelineRun. It is not stopped through its BuildRun, which is marked cancelled while the work goes on; a
+/// TaskRun is.
+async fn cancel_executor(run: Run<'_>, executor: &Executor) -> Result<(), Failure> {
+    if executor.kind != "PipelineRun" {
+        return Ok(());
+    }
+    let kind = served_kind(run, &tekton_kind(executor)).await?;
+    let status = json!({"spec": {"status": "Cancelled"}});
+    patch(run, &kind, &executor.name, &status).await.map(drop)
 }
 
 fn build_run_kind() -> GroupVersionKind {
@@ -300,6 +300,14 @@ async fn ended_executor(run: Run<'_>, build_run: &Value, cancel_asked: bool) -> 
         let found = serde_json::to_value(found).unwrap_or_default();
         if build_run::executor_ended(&found) || Instant::now() >= patience {
             return Some(found);
+        }
+        // It may have come into being while its BuildRun was being cancelled.
+        if cancel_asked && let Err(failure) = cancel_executor(run, &executor).await {
+            warn!(
+                executor = executor.name,
+                error = failure.message,
+                "the executor was not cancelled"
+            );
         }
         sleep(EXECUTOR_INTERVAL).await;
     }

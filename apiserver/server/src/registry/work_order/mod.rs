@@ -17,4 +17,8 @@ pub mod table;
 mod update;
 mod writes;
 
+pub use claim::WorkOrderClaims;
+pub use complete::WorkOrderCompletions;
+pub use release::WorkOrderReleases;
+pub use renew::WorkOrderRenewals;
 pub use strategy::WorkOrderStrategy;
