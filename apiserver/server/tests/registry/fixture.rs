@@ -45,7 +45,6 @@ pub(crate) const TEAM: &str = "team-a";
 pub(crate) const USER: &str = "ada";
 
 pub(crate) struct Fixture {
-    /// Dropped last: the database goes with it.
     pub(crate) storage: Storage,
     pub(crate) orders: Arc<Store<WorkOrderStrategy>>,
     queue: Queue,
