@@ -14,6 +14,7 @@ use http::{Method, Uri};
 use percent_encoding::percent_decode_str;
 
 pub use query::query_values;
+pub(crate) use query::{FieldTerm, field_terms};
 
 /// Subresources of a namespace itself; any other third segment below `namespaces` is a resource.
 const NAMESPACE_SUBRESOURCES: [&str; 2] = ["status", "finalize"];

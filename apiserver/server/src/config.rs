@@ -56,7 +56,10 @@ impl TryFrom<Options> for CompletedConfig {
     fn try_from(options: Options) -> Result<Self, ConfigError> {
         let database = database(&options)?;
         Ok(Self {
-            kubeconfig: options.kubeconfig.map(|path| existing("--kubeconfig", path)).transpose()?,
+            kubeconfig: options
+                .kubeconfig
+                .map(|path| existing("--kubeconfig", path))
+                .transpose()?,
             database,
             address: SocketAddr::new(options.bind_address, options.secure_port),
             tls_cert_file: existing("--tls-cert-file", options.tls_cert_file)?,
@@ -67,17 +70,24 @@ impl TryFrom<Options> for CompletedConfig {
 
 fn database(options: &Options) -> Result<PgConnectOptions, ConfigError> {
     let url = match (&options.database_url_file, &options.database_url) {
-        (Some(path), _) => std::fs::read_to_string(path)
-            .map_err(|source| ConfigError::DatabaseFile { path: path.clone(), source })?,
+        (Some(path), _) => std::fs::read_to_string(path).map_err(|source| ConfigError::DatabaseFile {
+            path: path.clone(),
+            source,
+        })?,
         (None, Some(url)) => url.clone(),
         (None, None) => return Err(ConfigError::NoDatabase),
     };
-    let options = PgConnectOptions::from_str(url.trim()).map_err(|e| ConfigError::DatabaseUrl(e.to_string()))?;
+    let options =
+        PgConnectOptions::from_str(url.trim()).map_err(|e| ConfigError::DatabaseUrl(e.to_string()))?;
     Ok(options.application_name("brokkr-apiserver"))
 }
 
 fn existing(flag: &'static str, path: PathBuf) -> Result<PathBuf, ConfigError> {
-    if path.is_file() { Ok(path) } else { Err(ConfigError::NoFile { flag, path }) }
+    if path.is_file() {
+        Ok(path)
+    } else {
+        Err(ConfigError::NoFile { flag, path })
+    }
 }
 
 #[cfg(test)]
@@ -87,7 +97,13 @@ mod tests {
     use super::*;
 
     fn parse(arguments: &[&str]) -> Result<CompletedConfig, ConfigError> {
-        let files = ["brokkr-apiserver", "--tls-cert-file", file!(), "--tls-private-key-file", "Cargo.toml"];
+        let files = [
+            "brokkr-apiserver",
+            "--tls-cert-file",
+            file!(),
+            "--tls-private-key-file",
+            "Cargo.toml",
+        ];
         Options::parse_from(files.iter().chain(arguments)).try_into()
     }
 
@@ -99,7 +115,12 @@ mod tests {
 
     #[test]
     fn unusable_database_url_is_refused_without_showing_it() {
-        let error = parse(&["--database-url", "mysql://user:geheim@host/x"]).unwrap_err().to_string();
-        assert!(error.starts_with("--database-url") && !error.contains("geheim"), "{error}");
+        let error = parse(&["--database-url", "mysql://user:geheim@host/x"])
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.starts_with("--database-url") && !error.contains("geheim"),
+            "{error}"
+        );
     }
 }

@@ -1,5 +1,11 @@
 //! The aggregated API server of `work.brokkr.io`.
 
+pub mod config;
+pub mod install;
 pub mod lifecycle;
+pub mod logging;
+pub mod migrate;
+pub mod options;
 pub mod queue;
 pub mod registry;
+pub mod server;

@@ -52,9 +52,21 @@ impl NamespaceLifecycle {
         (Self { known, api }, task)
     }
 
-    /// Waits until the namespaces have been listed once.
-    pub async fn synced(&self) -> bool {
-        self.known.wait_until_ready().await.is_ok()
+    /// Whether the namespaces have been listed once; every cluster has some.
+    #[must_use]
+    pub fn is_synced(&self) -> bool {
+        !self.known.is_empty()
+    }
+
+    /// The names of the namespaces that are being deleted.
+    #[must_use]
+    pub fn terminating(&self) -> Vec<String> {
+        let known = self.known.state();
+        known
+            .iter()
+            .filter(|one| is_terminating(one))
+            .filter_map(|one| one.metadata.name.clone())
+            .collect()
     }
 
     async fn find(&self, name: &str) -> Result<Option<Namespace>, RegistryError> {

@@ -133,5 +133,5 @@ pub enum AuthenticationError {
     Unreadable,
     /// Several authenticators failed.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
-    Several(Vec<AuthenticationError>),
+    Several(Vec<Self>),
 }

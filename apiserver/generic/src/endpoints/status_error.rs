@@ -16,7 +16,8 @@ pub struct StatusError {
     code: StatusCode,
     reason: &'static str,
     message: String,
-    details: Option<StatusDetails>,
+    // Boxed, because every result of a handler is as large as its error.
+    details: Option<Box<StatusDetails>>,
     /// `metadata.continue` of an expired list.
     continue_token: Option<String>,
 }
@@ -129,7 +130,7 @@ impl StatusError {
     pub fn status(&self) -> Status {
         Status {
             code: Some(i32::from(self.code.as_u16())),
-            details: self.details.clone(),
+            details: self.details.as_deref().cloned(),
             message: Some(self.message.clone()),
             metadata: ListMeta {
                 continue_: self.continue_token.clone(),

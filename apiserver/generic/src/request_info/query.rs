@@ -48,11 +48,8 @@ pub(super) fn demanded_name(query: Option<&str>) -> Option<Cow<'_, str>> {
         return None;
     }
     let selector = query_values(query, "fieldSelector").next()?;
-    let terms: Vec<Term> = split_terms(&selector)
-        .filter(|term| !term.is_empty())
-        .map(parse_term)
-        .collect::<Option<_>>()?;
-    terms
+    field_terms(&selector)
+        .ok()?
         .into_iter()
         .find(|term| term.equals && term.field == "metadata.name")
         .map(|term| term.value)
@@ -61,10 +58,25 @@ pub(super) fn demanded_name(query: Option<&str>) -> Option<Cow<'_, str>> {
 }
 
 /// One requirement of a field selector.
-struct Term {
-    field: String,
-    equals: bool,
-    value: String,
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct FieldTerm {
+    /// The field's path.
+    pub(crate) field: String,
+    /// Whether it must be equal or unequal.
+    pub(crate) equals: bool,
+    /// The value compared with, without escapes.
+    pub(crate) value: String,
+}
+
+/// The requirements of a field selector; empty terms are passed over.
+///
+/// # Errors
+/// The first term that is none.
+pub(crate) fn field_terms(selector: &str) -> Result<Vec<FieldTerm>, String> {
+    split_terms(selector)
+        .filter(|term| !term.is_empty())
+        .map(|term| parse_term(term).ok_or_else(|| term.to_owned()))
+        .collect()
 }
 
 /// Splits at commas that no backslash escapes.
@@ -77,7 +89,7 @@ fn split_terms(selector: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-fn parse_term(term: &str) -> Option<Term> {
+fn parse_term(term: &str) -> Option<FieldTerm> {
     let at = term.find(['=', '!'])?;
     let (field, rest) = term.split_at(at);
     let (equals, value) = match rest {
@@ -86,7 +98,7 @@ fn parse_term(term: &str) -> Option<Term> {
         rest if rest.starts_with('=') => (true, &rest[1..]),
         _ => return None,
     };
-    Some(Term {
+    Some(FieldTerm {
         field: field.to_owned(),
         equals,
         value: unescape(value)?,

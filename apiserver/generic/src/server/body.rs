@@ -103,3 +103,34 @@ impl Drop for ServedBody {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use http_body_util::BodyExt;
+
+    use super::*;
+    use crate::server::connection::Connection;
+
+    #[tokio::test(start_paused = true)]
+    async fn body_that_is_not_read_in_time_is_cut_off() {
+        // Given an endless body that the client reads one frame of in a minute.
+        let endless = futures::stream::repeat_with(|| Ok(Frame::data(Bytes::from_static(b"x"))));
+        let endless = http_body_util::StreamBody::new(endless).boxed_unsync();
+        let held = Held {
+            log: RequestLog::start("/", http::HeaderValue::from_static("id")),
+            _place: None,
+            _stream: Connection::without_peer().open_stream(),
+        };
+        let deadline = Instant::now() + Duration::from_secs(150);
+        let mut body = ServedBody::new(endless, held, Some(deadline));
+
+        // Then frames come until the deadline, and an error after it.
+        for minute in 0..4 {
+            let frame = body.frame().await.expect("endless");
+            assert_eq!(frame.is_err(), minute == 3, "{minute}");
+            tokio::time::sleep(Duration::from_secs(60)).await;
+        }
+    }
+}

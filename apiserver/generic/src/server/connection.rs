@@ -138,6 +138,17 @@ impl Connection {
         }
     }
 
+    /// A connection of nobody, for tests.
+    #[cfg(test)]
+    pub(super) fn without_peer() -> Arc<Self> {
+        Arc::new(Self {
+            peer: None,
+            http2: false,
+            close: CancellationToken::new(),
+            streams: AtomicUsize::new(0),
+        })
+    }
+
     /// Returns when an HTTP/2 connection had no stream at two looks in a row; never on HTTP/1.1, where
     /// reading the next header has a limit.
     async fn idle(&self) {

@@ -30,7 +30,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::authentication::Authenticator;
 use crate::authorization::Authorizer;
-use crate::endpoints::{ApiRequest, Response};
+use crate::endpoints::{ApiRequest, Endpoints, Response};
 use crate::filters::max_in_flight::MaxInFlight;
 
 pub use delegated_auth::{DelegatedAuth, DelegatedAuthError, DelegatedAuthOptions};
@@ -47,6 +47,13 @@ pub trait Handler: Send + Sync + 'static {
     /// Answers. Dropped unfinished when the deadline passes or the client leaves; work that must not be
     /// torn belongs to a task of its own.
     async fn handle(&self, request: ApiRequest<Incoming>) -> Response;
+}
+
+#[async_trait]
+impl Handler for Endpoints {
+    async fn handle(&self, request: ApiRequest<Incoming>) -> Response {
+        Self::handle(self, request).await
+    }
 }
 
 /// What a server is made of besides its configuration.

@@ -215,7 +215,7 @@ fn cancellation(ending: &Ending, waiting: bool, now: Timestamp) -> Cancellation 
 }
 
 /// The second a time lies in.
-pub(super) fn second(time: Timestamp) -> Time {
+pub(crate) fn second(time: Timestamp) -> Time {
     Time(Timestamp::from_second(time.as_second()).unwrap_or(time))
 }
 

@@ -74,6 +74,7 @@ mod state;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use apply::second;
 pub use completion::backoff;
 pub use effect::{AttemptEnd, Effect, LogEntry, Transition};
 pub use ending::{CANCEL_GRACE_SECONDS, grace_seconds};

@@ -82,6 +82,13 @@ update work.work_orders o set cancel_deadline = x.at
 from json_to_recordset($1::json) as x (uid uuid, at timestamptz)
 where o.id = x.uid";
 
+/// A new order: makes its uid and its idempotency key unique. The key of an order that is gone with its log
+/// entry is free again; retention removes the row.
+pub(crate) const ADD_KEY: &str = "
+insert into work.work_order_keys (order_uid, namespace, order_name, idempotency_key, spec_hash)
+select x.uid, x.namespace, x.name, x.key, x.spec_hash
+from json_to_recordset($1::json) as x (uid uuid, namespace text, name text, key text, spec_hash text)";
+
 /// An order that now has its log entry.
 pub(crate) const SET_LOGGED: &str = "
 update work.work_order_keys k set log_name = x.log_name, completed_at = x.at

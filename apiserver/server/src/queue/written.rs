@@ -109,16 +109,10 @@ impl Written {
         let Some(attempt) = latest_attempt(after) else {
             return;
         };
-        if step.before.attempts.contains(attempt) {
-            return;
+        if !step.before.attempts.contains(attempt) {
+            self.rows
+                .push(attempt_row(step.before.uid(), attempt, step.answer.as_deref()));
         }
-        let time = |time: &Option<Time>| time.as_ref().map(|time| time.0);
-        let row = json!({
-            "uid": step.before.uid(), "attempt": attempt.number, "agent": attempt.agent, "holder": attempt.holder,
-            "fence": attempt.fence, "claimed_at": time(&attempt.claimed_at), "ended_at": time(&attempt.ended_at),
-            "outcome": attempt.outcome, "object": rows::text(attempt), "answer": step.answer,
-        });
-        self.rows.push(rows::row(rows::SET_ATTEMPT, row));
     }
 
     fn write_log_entry(
@@ -128,27 +122,13 @@ impl Written {
         versions: &mut Versions,
     ) -> Result<(), StorageError> {
         let attempts = step.before.attempts_with(latest_attempt(after));
-        let Some(mut entry) = lifecycle::log_entry(after, step.transition, attempts, step.now) else {
-            return Ok(());
-        };
-        entry.metadata.uid = Some(digest::uid_from(&format!("log entry of {}", step.before.uid())));
-        entry.metadata.creation_timestamp = entry
-            .status
-            .as_ref()
-            .and_then(|status| status.completion_time.clone());
-        let row = json!({
-            "uid": step.before.uid(), "log_name": entry.metadata.name,
-            "at": entry.metadata.creation_timestamp.as_ref().map(|time| time.0),
-        });
-        self.rows.push(rows::row(rows::SET_LOGGED, row));
-        let write = ObjectWrite::Create {
-            resource: WORK_ORDER_LOGS,
-            object: object_of(&entry)?,
-        };
-        self.objects.push(VersionedWrite {
-            version: versions.draw(),
-            write,
-        });
+        if let Some((write, row)) = log_entry_writes(after, step.transition, attempts, step.now)? {
+            self.rows.push(row);
+            self.objects.push(VersionedWrite {
+                version: versions.draw(),
+                write,
+            });
+        }
         Ok(())
     }
 
@@ -223,6 +203,48 @@ impl Written {
             self.rows.push(rows::row(rows::SET_LAST_AGENT, row));
         }
     }
+}
+
+/// The row of an attempt as it now is. `answer` is the one to the report that ended it.
+pub(crate) fn attempt_row(uid: &str, attempt: &Attempt, answer: Option<&str>) -> SideRow {
+    let time = |time: &Option<Time>| time.as_ref().map(|time| time.0);
+    let row = json!({
+        "uid": uid, "attempt": attempt.number, "agent": attempt.agent, "holder": attempt.holder,
+        "fence": attempt.fence, "claimed_at": time(&attempt.claimed_at), "ended_at": time(&attempt.ended_at),
+        "outcome": attempt.outcome, "object": rows::text(attempt), "answer": answer,
+    });
+    rows::row(rows::SET_ATTEMPT, row)
+}
+
+/// The log entry of an order that has just ended, and the row that says so; `None` for any other transition.
+/// `after` is the order after the transition, `attempts` are all that it had.
+///
+/// # Errors
+/// When the entry cannot be encoded.
+pub(crate) fn log_entry_writes(
+    after: &WorkOrder,
+    transition: &Transition,
+    attempts: Vec<Attempt>,
+    now: Timestamp,
+) -> Result<Option<(ObjectWrite, SideRow)>, StorageError> {
+    let Some(mut entry) = lifecycle::log_entry(after, transition, attempts, now) else {
+        return Ok(None);
+    };
+    let uid = after.metadata.uid.as_deref().unwrap_or_default();
+    entry.metadata.uid = Some(digest::uid_from(&format!("log entry of {uid}")));
+    entry.metadata.creation_timestamp = entry
+        .status
+        .as_ref()
+        .and_then(|status| status.completion_time.clone());
+    let row = json!({
+        "uid": uid, "log_name": entry.metadata.name,
+        "at": entry.metadata.creation_timestamp.as_ref().map(|time| time.0),
+    });
+    let write = ObjectWrite::Create {
+        resource: WORK_ORDER_LOGS,
+        object: object_of(&entry)?,
+    };
+    Ok(Some((write, rows::row(rows::SET_LOGGED, row))))
 }
 
 /// Whether the claim outlives its lease.

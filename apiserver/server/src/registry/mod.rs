@@ -32,6 +32,9 @@ fn field_error(error: ApiFieldError) -> FieldError {
         FieldErrorKind::TooMany => FieldErrorType::TooMany,
     };
     let text = error.to_string();
-    let message = text.strip_prefix(&format!("{}: ", error.field)).unwrap_or(&text).to_owned();
+    let message = text
+        .strip_prefix(&format!("{}: ", error.field))
+        .unwrap_or(&text)
+        .to_owned();
     FieldError::new(error.field, error_type, message)
 }

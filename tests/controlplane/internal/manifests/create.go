@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/discovery/cached/memory"
@@ -23,14 +24,13 @@ const (
 	parallelCreates = 8
 	// pollInterval is how often a fresh API server is asked whether it serves
 	// a new resource.
-	pollInterval = 50 * time.Millisecond
+	pollInterval = 100 * time.Millisecond
 )
 
 // Creator creates objects in one cluster.
 type Creator struct {
-	discovery discovery.DiscoveryInterface
-	mapper    meta.RESTMapper
-	client    dynamic.Interface
+	mapper meta.ResettableRESTMapper
+	client dynamic.Interface
 }
 
 // NewCreator returns a creator for the cluster that cfg points to.
@@ -44,7 +44,7 @@ func NewCreator(cfg *rest.Config) (*Creator, error) {
 		return nil, err
 	}
 	mapper := restmapper.NewDeferredDiscoveryRESTMapper(memory.NewMemCacheClient(plain))
-	return &Creator{plain, mapper, client}, nil
+	return &Creator{mapper, client}, nil
 }
 
 // Create creates namespaces and custom resource definitions first and all else
@@ -101,40 +101,39 @@ func (c *Creator) create(ctx context.Context, object *unstructured.Unstructured)
 	return nil
 }
 
-// awaitServed waits until discovery lists the resource of a custom resource
-// definition in every served version.
+// awaitServed waits until discovery lists the kind of a custom resource
+// definition in every served version. A resource answers earlier under its own
+// path than it appears in the list of all groups, which is what clients read.
 func (c *Creator) awaitServed(ctx context.Context, definition *unstructured.Unstructured) error {
 	if definition.GetKind() != "CustomResourceDefinition" {
 		return nil
 	}
 	group, _, _ := unstructured.NestedString(definition.Object, "spec", "group")
-	plural, _, _ := unstructured.NestedString(definition.Object, "spec", "names", "plural")
+	kind, _, _ := unstructured.NestedString(definition.Object, "spec", "names", "kind")
 	versions, _, _ := unstructured.NestedSlice(definition.Object, "spec", "versions")
 	for _, entry := range versions {
 		version, _ := entry.(map[string]any)
 		if served, _ := version["served"].(bool); !served {
 			continue
 		}
-		groupVersion := fmt.Sprintf("%s/%s", group, version["name"])
-		err := wait.PollUntilContextCancel(ctx, pollInterval, true, func(context.Context) (bool, error) {
-			return c.serves(groupVersion, plural), nil
-		})
-		if err != nil {
-			return fmt.Errorf("waiting for %s in %s to be served: %w", plural, groupVersion, err)
+		name, _ := version["name"].(string)
+		if err := c.awaitKind(ctx, schema.GroupKind{Group: group, Kind: kind}, name); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-func (c *Creator) serves(groupVersion, plural string) bool {
-	resources, err := c.discovery.ServerResourcesForGroupVersion(groupVersion)
-	if err != nil {
-		return false
-	}
-	for _, resource := range resources.APIResources {
-		if resource.Name == plural {
-			return true
+func (c *Creator) awaitKind(ctx context.Context, kind schema.GroupKind, version string) error {
+	err := wait.PollUntilContextCancel(ctx, pollInterval, true, func(context.Context) (bool, error) {
+		_, err := c.mapper.RESTMapping(kind, version)
+		if err != nil {
+			c.mapper.Reset()
 		}
+		return err == nil, nil
+	})
+	if err != nil {
+		return fmt.Errorf("waiting for %s to be served in version %s: %w", kind, version, err)
 	}
-	return false
+	return nil
 }

@@ -9,4 +9,8 @@ pub mod renew;
 pub mod strategy;
 pub mod table;
 
+pub use claim::AgentClaims;
+pub use complete::AgentCompletions;
+pub use pending::PendingOrders;
+pub use renew::AgentRenewals;
 pub use strategy::AgentStrategy;

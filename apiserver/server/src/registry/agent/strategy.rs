@@ -57,7 +57,10 @@ impl Strategy for AgentStrategy {
 
     fn prepare_for_status_update(&self, _ctx: &RequestContext, new: &mut Agent, old: &Agent) {
         let reported = new.status.take().unwrap_or_default();
-        *new = Agent { status: Some(merge_report(reported, old.status.clone().unwrap_or_default())), ..old.clone() };
+        *new = Agent {
+            status: Some(merge_report(reported, old.status.clone().unwrap_or_default())),
+            ..old.clone()
+        };
     }
 
     fn authorize_status_update(&self, ctx: &RequestContext, old: &Agent) -> Result<(), RegistryError> {
@@ -82,9 +85,17 @@ impl Strategy for AgentStrategy {
 
 /// Takes from a report what is the agent's to say; the rest of the status is the server's.
 fn merge_report(reported: AgentStatus, present: AgentStatus) -> AgentStatus {
-    let mut conditions: Vec<_> =
-        reported.conditions.into_iter().filter(|condition| condition.type_ != conditions::READY).collect();
-    conditions.extend(present.conditions.into_iter().filter(|condition| condition.type_ == conditions::READY));
+    let mut conditions: Vec<_> = reported
+        .conditions
+        .into_iter()
+        .filter(|condition| condition.type_ != conditions::READY)
+        .collect();
+    conditions.extend(
+        present
+            .conditions
+            .into_iter()
+            .filter(|condition| condition.type_ == conditions::READY),
+    );
     conditions.sort_by(|a, b| a.type_.cmp(&b.type_));
     AgentStatus {
         observed_generation: reported.observed_generation,
@@ -125,7 +136,9 @@ fn identity_taken(agent: &Agent) -> RegistryError {
         errors: vec![FieldError::new(
             "spec.identity",
             generic_apiserver::registry::FieldErrorType::Duplicate,
-            format!("Duplicate value: {identity:?}: another agent has this identity; list agents -o wide to find it"),
+            format!(
+                "Duplicate value: {identity:?}: another agent has this identity; list agents -o wide to find it"
+            ),
         )],
     }
 }

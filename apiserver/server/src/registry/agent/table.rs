@@ -11,14 +11,32 @@ use serde_json::{Map, Value, json};
 use crate::registry::columns::{text_at, value_at};
 
 /// The resource.
-pub const AGENTS: GroupResource = GroupResource { group: crate::registry::GROUP, resource: "agents" };
+pub const AGENTS: GroupResource = GroupResource {
+    group: crate::registry::GROUP,
+    resource: "agents",
+};
 
 const COLUMNS: &[ColumnSpec] = &[
-    ColumnSpec { name: "identity", sql_type: "text" },
-    ColumnSpec { name: "unschedulable", sql_type: "boolean" },
-    ColumnSpec { name: "lease_seconds", sql_type: "integer" },
-    ColumnSpec { name: "work_types", sql_type: "text[]" },
-    ColumnSpec { name: "concurrency", sql_type: "text" },
+    ColumnSpec {
+        name: "identity",
+        sql_type: "text",
+    },
+    ColumnSpec {
+        name: "unschedulable",
+        sql_type: "boolean",
+    },
+    ColumnSpec {
+        name: "lease_seconds",
+        sql_type: "integer",
+    },
+    ColumnSpec {
+        name: "work_types",
+        sql_type: "text[]",
+    },
+    ColumnSpec {
+        name: "concurrency",
+        sql_type: "text",
+    },
 ];
 
 /// The storage mapping of agents.
@@ -37,15 +55,36 @@ pub fn table() -> ResourceTable {
 }
 
 fn columns_of(object: &Object) -> Map<String, Value> {
-    let list = |value: &Value| if value.is_array() { value.clone() } else { json!([]) };
+    let list = |value: &Value| {
+        if value.is_array() {
+            value.clone()
+        } else {
+            json!([])
+        }
+    };
     let columns = [
-        ("identity", json!(text_at(object, "spec.identity").unwrap_or_default())),
-        ("unschedulable", json!(value_at(object, "spec.unschedulable").as_bool().unwrap_or(false))),
-        ("lease_seconds", json!(value_at(object, "spec.leaseSeconds").as_i64().unwrap_or(60))),
+        (
+            "identity",
+            json!(text_at(object, "spec.identity").unwrap_or_default()),
+        ),
+        (
+            "unschedulable",
+            json!(value_at(object, "spec.unschedulable").as_bool().unwrap_or(false)),
+        ),
+        (
+            "lease_seconds",
+            json!(value_at(object, "spec.leaseSeconds").as_i64().unwrap_or(60)),
+        ),
         ("work_types", list(value_at(object, "spec.workTypes"))),
-        ("concurrency", json!(value_at(object, "spec.concurrency").to_string())),
+        (
+            "concurrency",
+            json!(value_at(object, "spec.concurrency").to_string()),
+        ),
     ];
-    columns.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+    columns
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect()
 }
 
 /// The printer columns of agents.
@@ -59,18 +98,32 @@ pub(crate) const PRINTER_COLUMNS: &[TableColumn] = &[
 ];
 
 const fn column(name: &'static str, description: &'static str, priority: i32) -> TableColumn {
-    TableColumn { name, column_type: "string", format: "", description, priority }
+    TableColumn {
+        name,
+        column_type: "string",
+        format: "",
+        description,
+        priority,
+    }
 }
 
 /// The cells of [`PRINTER_COLUMNS`].
 pub(crate) fn cells(agent: &Agent) -> Vec<Value> {
     let status = agent.status.clone().unwrap_or_default();
-    let ready = status.conditions.iter().find(|condition| condition.type_ == conditions::READY);
+    let ready = status
+        .conditions
+        .iter()
+        .find(|condition| condition.type_ == conditions::READY);
     let types = match agent.spec.work_types.as_slice() {
         [] => "<all>".to_owned(),
         types => types.join(","),
     };
-    let limit = agent.spec.concurrency.as_ref().and_then(|concurrency| concurrency.total).unwrap_or_default();
+    let limit = agent
+        .spec
+        .concurrency
+        .as_ref()
+        .and_then(|concurrency| concurrency.total)
+        .unwrap_or_default();
     let used = status.in_use.map_or(0, |usage| usage.total);
     vec![
         json!(ready.map_or("Unknown", |condition| condition.status.as_str())),

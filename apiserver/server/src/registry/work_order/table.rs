@@ -11,31 +11,97 @@ use serde_json::{Map, Value, json};
 use crate::registry::columns::{integer_at, seconds_after, text_at, time_at, value_at};
 
 /// The resource.
-pub const WORK_ORDERS: GroupResource = GroupResource { group: crate::registry::GROUP, resource: "workorders" };
+pub const WORK_ORDERS: GroupResource = GroupResource {
+    group: crate::registry::GROUP,
+    resource: "workorders",
+};
 
 /// The columns written from the object; the queue's own columns are written by its mutations.
 const COLUMNS: &[ColumnSpec] = &[
-    ColumnSpec { name: "created_at", sql_type: "timestamptz" },
-    ColumnSpec { name: "updated_at", sql_type: "timestamptz" },
-    ColumnSpec { name: "work_type", sql_type: "text" },
-    ColumnSpec { name: "yaml_content", sql_type: "text" },
-    ColumnSpec { name: "status", sql_type: "text" },
-    ColumnSpec { name: "claimed_by", sql_type: "text" },
-    ColumnSpec { name: "claimed_at", sql_type: "timestamptz" },
-    ColumnSpec { name: "claim_timeout_seconds", sql_type: "integer" },
-    ColumnSpec { name: "max_retries", sql_type: "integer" },
-    ColumnSpec { name: "retry_count", sql_type: "integer" },
-    ColumnSpec { name: "backoff_seconds", sql_type: "integer" },
-    ColumnSpec { name: "next_retry_after", sql_type: "timestamptz" },
-    ColumnSpec { name: "priority", sql_type: "integer" },
-    ColumnSpec { name: "suspended", sql_type: "boolean" },
-    ColumnSpec { name: "lost_attempts", sql_type: "integer" },
-    ColumnSpec { name: "fence", sql_type: "bigint" },
-    ColumnSpec { name: "lapsed", sql_type: "boolean" },
-    ColumnSpec { name: "attempt_deadline", sql_type: "timestamptz" },
-    ColumnSpec { name: "active_deadline", sql_type: "timestamptz" },
-    ColumnSpec { name: "expires_at", sql_type: "timestamptz" },
-    ColumnSpec { name: "cancelling", sql_type: "boolean" },
+    ColumnSpec {
+        name: "created_at",
+        sql_type: "timestamptz",
+    },
+    ColumnSpec {
+        name: "updated_at",
+        sql_type: "timestamptz",
+    },
+    ColumnSpec {
+        name: "work_type",
+        sql_type: "text",
+    },
+    ColumnSpec {
+        name: "yaml_content",
+        sql_type: "text",
+    },
+    ColumnSpec {
+        name: "status",
+        sql_type: "text",
+    },
+    ColumnSpec {
+        name: "claimed_by",
+        sql_type: "text",
+    },
+    ColumnSpec {
+        name: "claimed_at",
+        sql_type: "timestamptz",
+    },
+    ColumnSpec {
+        name: "claim_timeout_seconds",
+        sql_type: "integer",
+    },
+    ColumnSpec {
+        name: "max_retries",
+        sql_type: "integer",
+    },
+    ColumnSpec {
+        name: "retry_count",
+        sql_type: "integer",
+    },
+    ColumnSpec {
+        name: "backoff_seconds",
+        sql_type: "integer",
+    },
+    ColumnSpec {
+        name: "next_retry_after",
+        sql_type: "timestamptz",
+    },
+    ColumnSpec {
+        name: "priority",
+        sql_type: "integer",
+    },
+    ColumnSpec {
+        name: "suspended",
+        sql_type: "boolean",
+    },
+    ColumnSpec {
+        name: "lost_attempts",
+        sql_type: "integer",
+    },
+    ColumnSpec {
+        name: "fence",
+        sql_type: "bigint",
+    },
+    ColumnSpec {
+        name: "lapsed",
+        sql_type: "boolean",
+    },
+    ColumnSpec {
+        name: "attempt_deadline",
+        sql_type: "timestamptz",
+    },
+    ColumnSpec {
+        name: "active_deadline",
+        sql_type: "timestamptz",
+    },
+    ColumnSpec {
+        name: "expires_at",
+        sql_type: "timestamptz",
+    },
+    ColumnSpec {
+        name: "cancelling",
+        sql_type: "boolean",
+    },
 ];
 
 /// The storage mapping of orders.
@@ -56,7 +122,10 @@ pub fn table() -> ResourceTable {
 fn columns_of(object: &Object) -> Map<String, Value> {
     let mut columns = spec_columns(object);
     columns.extend(status_columns(object));
-    columns.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+    columns
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect()
 }
 
 /// Columns of what was submitted. Defaults stand in the object; the fallbacks are those of `defaults`.
@@ -68,13 +137,19 @@ fn spec_columns(object: &Object) -> Vec<(&'static str, Value)> {
         ("created_at", json!(created)),
         ("updated_at", json!(jiff::Timestamp::now())),
         ("work_type", json!(work_type(object))),
-        ("yaml_content", json!(documents(value_at(object, "spec.manifests")))),
+        (
+            "yaml_content",
+            json!(documents(value_at(object, "spec.manifests"))),
+        ),
         ("claim_timeout_seconds", integer("spec.claimTimeoutSeconds", 3600)),
         ("max_retries", integer("spec.retryPolicy.maxRetries", 3)),
         ("backoff_seconds", integer("spec.retryPolicy.backoffSeconds", 60)),
         ("priority", integer("spec.priority", 0)),
         ("suspended", json!(value_at(object, "spec.suspend") == true)),
-        ("active_deadline", active.map_or(Value::Null, |seconds| seconds_after(created, seconds))),
+        (
+            "active_deadline",
+            active.map_or(Value::Null, |seconds| seconds_after(created, seconds)),
+        ),
     ]
 }
 
@@ -83,7 +158,9 @@ fn status_columns(object: &Object) -> Vec<(&'static str, Value)> {
     let at = |path| value_at(object, path).clone();
     let phase = phase(object);
     let claimed_at = time_at(object, "status.claim.claimedAt");
-    let cap = value_at(object, "spec.claimTimeoutSeconds").as_i64().unwrap_or(3600);
+    let cap = value_at(object, "spec.claimTimeoutSeconds")
+        .as_i64()
+        .unwrap_or(3600);
     vec![
         ("status", json!(status_word(phase))),
         ("claimed_by", at("status.claim.agent")),
@@ -101,7 +178,9 @@ fn status_columns(object: &Object) -> Vec<(&'static str, Value)> {
 
 /// When a finished order goes; never for a negative TTL.
 fn expiry(object: &Object, phase: WorkOrderPhase) -> Value {
-    let ttl = value_at(object, "spec.ttlSecondsAfterFinished").as_i64().unwrap_or(3600);
+    let ttl = value_at(object, "spec.ttlSecondsAfterFinished")
+        .as_i64()
+        .unwrap_or(3600);
     // One that is being deleted goes with its last finalizer.
     if !phase.is_terminal() || ttl < 0 || object.metadata.deletion_timestamp.is_some() {
         return Value::Null;
@@ -122,13 +201,17 @@ const fn status_word(phase: WorkOrderPhase) -> &'static str {
 }
 
 fn phase(object: &Object) -> WorkOrderPhase {
-    text_at(object, "status.phase").and_then(|phase| phase.parse().ok()).unwrap_or_default()
+    text_at(object, "status.phase")
+        .and_then(|phase| phase.parse().ok())
+        .unwrap_or_default()
 }
 
 fn is_lapsed(object: &Object) -> bool {
     let conditions = value_at(object, "status.conditions").as_array();
     conditions.is_some_and(|conditions| {
-        conditions.iter().any(|one| one["type"] == conditions::HOLDER_UNREACHABLE && one["status"] == "True")
+        conditions
+            .iter()
+            .any(|one| one["type"] == conditions::HOLDER_UNREACHABLE && one["status"] == "True")
     })
 }
 
@@ -139,7 +222,12 @@ fn work_type(object: &Object) -> String {
 
 /// Manifests as a stream of YAML documents, one JSON text each.
 pub(crate) fn documents(manifests: &Value) -> String {
-    let documents: Vec<String> = manifests.as_array().into_iter().flatten().map(Value::to_string).collect();
+    let documents: Vec<String> = manifests
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(Value::to_string)
+        .collect();
     documents.join("\n---\n")
 }
 
@@ -147,7 +235,12 @@ fn fields_of(object: &Object) -> BTreeMap<&'static str, String> {
     BTreeMap::from([
         ("spec.workType", work_type(object)),
         ("status.phase", phase(object).to_string()),
-        ("status.claim.agent", text_at(object, "status.claim.agent").unwrap_or_default().to_owned()),
+        (
+            "status.claim.agent",
+            text_at(object, "status.claim.agent")
+                .unwrap_or_default()
+                .to_owned(),
+        ),
     ])
 }
 
@@ -155,26 +248,64 @@ fn fields_of(object: &Object) -> BTreeMap<&'static str, String> {
 pub(crate) const PRINTER_COLUMNS: &[TableColumn] = &[
     column("Type", "string", "The work type", 0),
     column("Phase", "string", "Where the order is in its life", 0),
-    column("Agent", "string", "The agent that holds the order, or held it last", 0),
-    column("Retries", "string", "Failed attempts that were charged, of how many may be retried", 0),
-    column("Priority", "integer", "Orders of higher priority are claimed first", 1),
-    column("Run", "string", "The object that runs the latest attempt in the agent's cluster", 1),
+    column(
+        "Agent",
+        "string",
+        "The agent that holds the order, or held it last",
+        0,
+    ),
+    column(
+        "Retries",
+        "string",
+        "Failed attempts that were charged, of how many may be retried",
+        0,
+    ),
+    column(
+        "Priority",
+        "integer",
+        "Orders of higher priority are claimed first",
+        1,
+    ),
+    column(
+        "Run",
+        "string",
+        "The object that runs the latest attempt in the agent's cluster",
+        1,
+    ),
     column("Next-Retry", "string", "When the next attempt may be claimed", 1),
     column("Message", "string", "What happened last", 1),
 ];
 
-const fn column(name: &'static str, column_type: &'static str, description: &'static str, priority: i32) -> TableColumn {
-    TableColumn { name, column_type, format: "", description, priority }
+const fn column(
+    name: &'static str,
+    column_type: &'static str,
+    description: &'static str,
+    priority: i32,
+) -> TableColumn {
+    TableColumn {
+        name,
+        column_type,
+        format: "",
+        description,
+        priority,
+    }
 }
 
 /// The cells of [`PRINTER_COLUMNS`].
 pub(crate) fn cells(order: &WorkOrder) -> Vec<Value> {
     let status = order.status.clone().unwrap_or_default();
     let submitted = &order.spec.work_type;
-    let retries = order.spec.retry_policy.as_ref().and_then(|policy| policy.max_retries).unwrap_or(0);
+    let retries = order
+        .spec
+        .retry_policy
+        .as_ref()
+        .and_then(|policy| policy.max_retries)
+        .unwrap_or(0);
     let latest = status.attempts.last();
     let agent = latest.map_or("<none>", |attempt| attempt.agent.as_str());
-    let run = latest.and_then(|attempt| attempt.child.as_ref()).map(|child| child.name.clone());
+    let run = latest
+        .and_then(|attempt| attempt.child.as_ref())
+        .map(|child| child.name.clone());
     vec![
         json!(WorkType::canonical(submitted).map_or_else(|| submitted.clone(), |known| known.to_string())),
         json!(status.phase),
@@ -182,7 +313,11 @@ pub(crate) fn cells(order: &WorkOrder) -> Vec<Value> {
         json!(format!("{}/{retries}", status.retry_count)),
         json!(order.spec.priority.unwrap_or(0)),
         json!(run.unwrap_or_else(|| "<none>".to_owned())),
-        json!(status.next_retry_after.map_or_else(|| "<none>".to_owned(), |time| time.0.to_string())),
+        json!(
+            status
+                .next_retry_after
+                .map_or_else(|| "<none>".to_owned(), |time| time.0.to_string())
+        ),
         json!(status.message),
     ]
 }
@@ -218,7 +353,8 @@ mod tests {
     fn finished_order_expires_by_its_ttl_and_never_when_negative() {
         let finished = json!({"phase": "Failed", "completionTime": "2026-01-01T00:00:00Z"});
         let expiry = |ttl: i64| {
-            columns_of(&order(json!({"ttlSecondsAfterFinished": ttl}), finished.clone()))["expires_at"].clone()
+            columns_of(&order(json!({"ttlSecondsAfterFinished": ttl}), finished.clone()))["expires_at"]
+                .clone()
         };
         assert_eq!(expiry(60), "2026-01-01T00:01:00Z");
         assert_eq!(expiry(-1), Value::Null);
@@ -226,7 +362,10 @@ mod tests {
 
     #[test]
     fn manifests_become_documents_in_their_order() {
-        assert_eq!(documents(&json!([{"kind": "A"}, {"kind": "B"}])), "{\"kind\":\"A\"}\n---\n{\"kind\":\"B\"}");
+        assert_eq!(
+            documents(&json!([{"kind": "A"}, {"kind": "B"}])),
+            "{\"kind\":\"A\"}\n---\n{\"kind\":\"B\"}"
+        );
         assert_eq!(documents(&Value::Null), "");
     }
 }

@@ -11,24 +11,68 @@ use serde_json::{Map, Value, json};
 use crate::registry::columns::{integer_at, text_at, value_at};
 
 /// The resource.
-pub const WORK_ORDER_LOGS: GroupResource =
-    GroupResource { group: crate::registry::GROUP, resource: "workorderlogs" };
+pub const WORK_ORDER_LOGS: GroupResource = GroupResource {
+    group: crate::registry::GROUP,
+    resource: "workorderlogs",
+};
 
 const COLUMNS: &[ColumnSpec] = &[
-    ColumnSpec { name: "id", sql_type: "uuid" },
-    ColumnSpec { name: "work_type", sql_type: "text" },
-    ColumnSpec { name: "created_at", sql_type: "timestamptz" },
-    ColumnSpec { name: "claimed_at", sql_type: "timestamptz" },
-    ColumnSpec { name: "completed_at", sql_type: "timestamptz" },
-    ColumnSpec { name: "claimed_by", sql_type: "text" },
-    ColumnSpec { name: "success", sql_type: "boolean" },
-    ColumnSpec { name: "retries_attempted", sql_type: "integer" },
-    ColumnSpec { name: "result_message", sql_type: "text" },
-    ColumnSpec { name: "yaml_content", sql_type: "text" },
-    ColumnSpec { name: "outcome", sql_type: "text" },
-    ColumnSpec { name: "class", sql_type: "text" },
-    ColumnSpec { name: "reason", sql_type: "text" },
-    ColumnSpec { name: "order_name", sql_type: "text" },
+    ColumnSpec {
+        name: "id",
+        sql_type: "uuid",
+    },
+    ColumnSpec {
+        name: "work_type",
+        sql_type: "text",
+    },
+    ColumnSpec {
+        name: "created_at",
+        sql_type: "timestamptz",
+    },
+    ColumnSpec {
+        name: "claimed_at",
+        sql_type: "timestamptz",
+    },
+    ColumnSpec {
+        name: "completed_at",
+        sql_type: "timestamptz",
+    },
+    ColumnSpec {
+        name: "claimed_by",
+        sql_type: "text",
+    },
+    ColumnSpec {
+        name: "success",
+        sql_type: "boolean",
+    },
+    ColumnSpec {
+        name: "retries_attempted",
+        sql_type: "integer",
+    },
+    ColumnSpec {
+        name: "result_message",
+        sql_type: "text",
+    },
+    ColumnSpec {
+        name: "yaml_content",
+        sql_type: "text",
+    },
+    ColumnSpec {
+        name: "outcome",
+        sql_type: "text",
+    },
+    ColumnSpec {
+        name: "class",
+        sql_type: "text",
+    },
+    ColumnSpec {
+        name: "reason",
+        sql_type: "text",
+    },
+    ColumnSpec {
+        name: "order_name",
+        sql_type: "text",
+    },
 ];
 
 /// The storage mapping of the log.
@@ -59,20 +103,35 @@ fn columns_of(object: &Object) -> Map<String, Value> {
     let columns = [
         ("id", at("spec.orderUID")),
         ("work_type", json!(work_type(object))),
-        ("created_at", text_at(object, "spec.createdAt").map_or_else(|| json!(completed), |time| json!(time))),
+        (
+            "created_at",
+            text_at(object, "spec.createdAt").map_or_else(|| json!(completed), |time| json!(time)),
+        ),
         ("claimed_at", at("status.startTime")),
         ("completed_at", json!(completed)),
         ("claimed_by", at("status.agent")),
         ("success", json!(value_at(object, "status.success") == true)),
-        ("retries_attempted", json!(integer_at(object, "status.retryCount"))),
+        (
+            "retries_attempted",
+            json!(integer_at(object, "status.retryCount")),
+        ),
         ("result_message", at("status.message")),
-        ("yaml_content", json!(super::super::work_order::table::documents(value_at(object, "spec.order.manifests")))),
+        (
+            "yaml_content",
+            json!(super::super::work_order::table::documents(value_at(
+                object,
+                "spec.order.manifests"
+            ))),
+        ),
         ("outcome", at("status.outcome")),
         ("class", at("status.class")),
         ("reason", at("status.reason")),
         ("order_name", at("spec.orderName")),
     ];
-    columns.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+    columns
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect()
 }
 
 fn work_type(object: &Object) -> String {
@@ -85,7 +144,10 @@ fn fields_of(object: &Object) -> BTreeMap<&'static str, String> {
     BTreeMap::from([
         ("workType", work_type(object)),
         ("outcome", text("status.outcome")),
-        ("success", (value_at(object, "status.success") == true).to_string()),
+        (
+            "success",
+            (value_at(object, "status.success") == true).to_string(),
+        ),
         ("agent", text("status.agent")),
         ("orderName", text("spec.orderName")),
         ("orderUID", text("spec.orderUID")),
@@ -104,8 +166,19 @@ pub(crate) const PRINTER_COLUMNS: &[TableColumn] = &[
     column("Message", "string", "What happened", 1),
 ];
 
-const fn column(name: &'static str, column_type: &'static str, description: &'static str, priority: i32) -> TableColumn {
-    TableColumn { name, column_type, format: "", description, priority }
+const fn column(
+    name: &'static str,
+    column_type: &'static str,
+    description: &'static str,
+    priority: i32,
+) -> TableColumn {
+    TableColumn {
+        name,
+        column_type,
+        format: "",
+        description,
+        priority,
+    }
 }
 
 /// The cells of [`PRINTER_COLUMNS`].
