@@ -22,8 +22,8 @@
 //! ```
 
 pub mod claim;
-pub(crate) mod digest;
-pub(crate) mod order;
+mod digest;
+mod order;
 mod renew;
 pub mod report;
 pub mod ring;

@@ -51,7 +51,7 @@ impl Namespaces for Terminating {
 
 /// A replica on a database of its own.
 pub(crate) struct Fixture {
-    pub(crate) database: TestDatabase,
+    _database: TestDatabase,
     pub(crate) storage: Storage,
     pub(crate) queue: Arc<Queue>,
     pub(crate) sweeper: Sweeper,
@@ -79,7 +79,7 @@ impl Fixture {
         let queue = Arc::new(Queue::new(storage.clone(), terminating.clone()));
         let sweeper = Sweeper::new(storage.clone(), terminating.clone());
         Self {
-            database,
+            _database: database,
             storage,
             queue,
             sweeper,

@@ -35,6 +35,11 @@ impl NamedCreater for WorkOrderCompletions {
         "complete"
     }
 
+    /// Work that is under way ends in a terminating namespace as anywhere.
+    fn refused_in_terminating_namespace(&self) -> bool {
+        false
+    }
+
     async fn create(
         &self,
         ctx: &RequestContext,

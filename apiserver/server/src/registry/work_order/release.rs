@@ -38,6 +38,11 @@ impl NamedCreater for WorkOrderReleases {
         "release"
     }
 
+    /// Work that is under way ends in a terminating namespace as anywhere.
+    fn refused_in_terminating_namespace(&self) -> bool {
+        false
+    }
+
     async fn create(
         &self,
         ctx: &RequestContext,
