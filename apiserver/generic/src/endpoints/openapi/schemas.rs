@@ -169,12 +169,12 @@ fn without_null(fields: &mut Map<String, Value>) {
             continue;
         };
         choices.retain(|choice| choice["type"] != "null");
-        if choices.len() == 1 {
-            if let Some(Value::Object(only)) = choices.pop() {
-                fields.remove(name);
-                for (key, value) in only {
-                    fields.entry(key).or_insert(value);
-                }
+        if choices.len() == 1
+            && let Some(Value::Object(only)) = choices.pop()
+        {
+            fields.remove(name);
+            for (key, value) in only {
+                fields.entry(key).or_insert(value);
             }
         }
     }
