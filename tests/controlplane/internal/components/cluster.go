@@ -102,9 +102,6 @@ func (c *Cluster) Exits() <-chan process.Exit { return c.supervisor.Exits() }
 // Stop kills all children.
 func (c *Cluster) Stop() { c.supervisor.Stop() }
 
-// Admin returns the configuration of a client with all rights.
-func (c *Cluster) Admin() *rest.Config { return rest.CopyConfig(c.admin) }
-
 // State describes the running control plane.
 func (c *Cluster) State() state.State {
 	pids := c.supervisor.Pids()
