@@ -24,6 +24,8 @@ type times struct {
 type decision struct {
 	// status is written when not nil.
 	status *corev1.PodStatus
+	// bind assigns the pod to the node; the change brings it here again.
+	bind bool
 	// runs means that the written status lets the containers run.
 	runs bool
 	// remove deletes the pod at once.
@@ -55,6 +57,9 @@ func decide(pod *corev1.Pod, outcome Outcome, times times, now time.Time) decisi
 func begin(pod *corev1.Pod, outcome Outcome, times times, now time.Time) decision {
 	if wait := outcome.startDelay() - now.Sub(times.seen); wait > 0 {
 		return decision{after: wait}
+	}
+	if pod.Spec.NodeName == "" {
+		return decision{bind: true}
 	}
 	if outcome.Outcome != Waiting {
 		status := runningStatus(pod, outcome, now)

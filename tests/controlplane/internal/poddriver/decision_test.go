@@ -28,6 +28,7 @@ func buildPod() *corev1.Pod {
 			},
 		},
 		Spec: corev1.PodSpec{
+			NodeName:       NodeName,
 			Volumes:        []corev1.Volume{{Name: downwardVolume}},
 			InitContainers: []corev1.Container{{Name: "prepare"}},
 			Containers:     []corev1.Container{{Name: sourceStep}, {Name: buildStep}, {Name: imageStep}},

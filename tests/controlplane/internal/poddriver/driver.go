@@ -32,6 +32,7 @@ type Driver struct {
 	configMaps listers.ConfigMapLister
 	synced     []cache.InformerSynced
 	start      func(<-chan struct{})
+	changes    changes
 	queue      workqueue.TypedRateLimitingInterface[types.NamespacedName]
 
 	mu sync.Mutex
@@ -106,14 +107,16 @@ func (d *Driver) podChanged(object any) {
 	if pod, ok := object.(*corev1.Pod); ok && plays(pod) {
 		d.queue.Add(types.NamespacedName{Namespace: pod.Namespace, Name: pod.Name})
 	}
+	d.changes.announce()
 }
 
 func (d *Driver) podGone(object any) {
 	if pod, ok := object.(*corev1.Pod); ok {
 		d.mu.Lock()
-		defer d.mu.Unlock()
 		delete(d.seen, pod.UID)
+		d.mu.Unlock()
 	}
+	d.changes.announce()
 }
 
 // scriptChanged looks again at all pods of the ConfigMap's namespace.
@@ -129,6 +132,7 @@ func (d *Driver) scriptChanged(object any) {
 	for _, pod := range pods {
 		d.podChanged(pod)
 	}
+	d.changes.announce()
 }
 
 func (d *Driver) work(ctx context.Context) {
@@ -156,12 +160,15 @@ func (d *Driver) sync(ctx context.Context, key types.NamespacedName) error {
 	if err != nil {
 		return err
 	}
-	now := time.Now()
-	outcome, times, err := d.recall(pod, now)
+	outcome, times, err := d.recall(pod)
 	if err != nil {
 		return err
 	}
+	now := time.Now()
 	decision := decide(pod, outcome, times, now)
+	if decision.bind {
+		return ignoreGone(d.bind(ctx, pod))
+	}
 	if decision.status != nil {
 		if err := d.write(ctx, pod, *decision.status); err != nil {
 			return ignoreGone(err)
@@ -182,7 +189,7 @@ func (d *Driver) sync(ctx context.Context, key types.NamespacedName) error {
 
 // recall returns the outcome for the pod and its times. A pod that is new to a
 // key is counted.
-func (d *Driver) recall(pod *corev1.Pod, now time.Time) (Outcome, times, error) {
+func (d *Driver) recall(pod *corev1.Pod) (Outcome, times, error) {
 	var data map[string]string
 	script, err := d.configMaps.ConfigMaps(pod.Namespace).Get(ConfigMapName)
 	if err == nil {
@@ -199,7 +206,7 @@ func (d *Driver) recall(pod *corev1.Pod, now time.Time) (Outcome, times, error) 
 	defer d.mu.Unlock()
 	known := d.seen[pod.UID]
 	if known == nil {
-		known = &memory{times: times{seen: now}, index: map[string]int{}}
+		known = &memory{times: times{seen: time.Now()}, index: map[string]int{}}
 		d.seen[pod.UID] = known
 	}
 	if _, counted := known.index[key]; !counted {

@@ -1,7 +1,7 @@
 // Package poddriver plays the status of pods that no kubelet runs: those of
 // Tekton (and so of Shipwright) and of Jobs. What becomes of a pod is read from
 // a ConfigMap in its namespace; without one every pod succeeds. It runs no
-// container, serves no log, and binds no pod to a node.
+// container and knows no exec, no probes and no restarts.
 package poddriver
 
 import (
@@ -59,6 +59,9 @@ type Outcome struct {
 	Messages map[string]string `json:"messages,omitempty"`
 	// Results are Tekton results, reported by the last step that succeeds.
 	Results map[string]string `json:"results,omitempty"`
+
+	// Logs are log texts by step or container.
+	Logs map[string]string `json:"logs,omitempty"`
 
 	// StartDelayMs is the time until the containers run (50 when absent),
 	// RunMs the time until they end (300 when absent), in milliseconds.
