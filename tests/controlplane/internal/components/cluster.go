@@ -82,8 +82,12 @@ func (c *Cluster) Start(ctx context.Context) error {
 	if err := c.install(ctx); err != nil {
 		return err
 	}
+	// Controllers use accounts of their own, which may do nothing before the
+	// default policy stands; readiness includes it.
+	if err := c.awaitReady(ctx); err != nil {
+		return err
+	}
 	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return c.awaitReady(ctx) })
 	for component, start := range map[Component]func(context.Context) error{
 		ControllerManager: c.runControllerManager,
 		Tekton:            c.runTekton,
