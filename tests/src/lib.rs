@@ -1,1 +1,14 @@
-//! Test harness of Brokkr Work.
+//! Test harness: a whole installation on a real control plane, brought up as a person would
+//! (`hack/local-up.sh`) and shared by the tests of one binary.
+//!
+//! It leaves out assertions: those belong to the tests.
+
+pub mod installation;
+pub mod kubectl;
+pub mod namespace;
+pub mod wait;
+
+pub use installation::{Installation, Part};
+pub use kubectl::{Kubectl, Output};
+pub use namespace::TestNamespace;
+pub use wait::eventually;

@@ -19,6 +19,13 @@
 //!
 //! No module below `endpoints` knows HTTP. Upstream model: the Kubernetes module `k8s.io/apiserver`.
 
+pub mod admission;
+pub mod authentication;
+pub mod authorization;
+pub mod endpoints;
+mod filters;
 pub mod object;
 pub mod registry;
+pub mod request_info;
+pub mod server;
 pub mod storage;

@@ -56,7 +56,9 @@ pub struct ResourceTable {
     pub columns: &'static [ColumnSpec],
     /// Values of `columns` for an object, by column name; what is missing is NULL.
     pub columns_of: fn(&Object) -> Map<String, Value>,
-    /// The selectable fields of an object besides its name and namespace.
+    /// The selectable fields besides `metadata.name` and `metadata.namespace`.
+    pub fields: &'static [&'static str],
+    /// The values of `fields` for an object.
     pub fields_of: fn(&Object) -> BTreeMap<&'static str, String>,
     /// For a [`Residence::DatabaseOnly`] resource: the column that holds a selectable field.
     pub field_columns: &'static [(&'static str, &'static str)],

@@ -72,6 +72,7 @@ pub(crate) fn notes() -> ResourceTable {
             },
         ],
         columns_of,
+        fields: &["spec.color"],
         fields_of,
         field_columns: &[],
     }
@@ -87,6 +88,7 @@ pub(crate) fn entries() -> ResourceTable {
             sql_type: "text",
         }],
         columns_of,
+        fields: &["spec.color"],
         fields_of,
         field_columns: &[("spec.color", "color")],
     }

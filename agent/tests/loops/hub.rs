@@ -1,0 +1,361 @@
+//! A hub in memory, on loopback: just enough of the claim protocol for the agent's loops.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::stream;
+use http_body_util::combinators::BoxBody;
+use http_body_util::{BodyExt, Full, StreamBody};
+use hyper::body::{Frame, Incoming};
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response};
+use hyper_util::rt::TokioIo;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+type Body = BoxBody<Bytes, Infallible>;
+
+/// The name of the only agent.
+pub(crate) const AGENT: &str = "east-1";
+
+/// One order.
+#[derive(Clone, Debug)]
+pub(crate) struct Order {
+    pub(crate) name: String,
+    pub(crate) uid: String,
+    pub(crate) work_type: &'static str,
+    pub(crate) side_effects: &'static str,
+    pub(crate) phase: String,
+    pub(crate) holder: String,
+    pub(crate) fence: i64,
+    pub(crate) cancel: Option<String>,
+    pub(crate) progress: Vec<Value>,
+    unfinished: Value,
+}
+
+/// What the hub knows.
+#[derive(Debug, Default)]
+pub(crate) struct State {
+    pub(crate) orders: Vec<Order>,
+    pub(crate) completions: Vec<Value>,
+    pub(crate) releases: Vec<Value>,
+    pub(crate) claims: Vec<Value>,
+    pub(crate) concurrency: Option<Value>,
+    /// Answers every call with 503.
+    pub(crate) down: bool,
+    /// Grants the next claim, and loses the answer.
+    pub(crate) lose_next_claim: bool,
+    version: i64,
+    wake: i64,
+    requests: VecDeque<(String, Value)>,
+}
+
+/// The hub, and its address.
+#[derive(Clone, Debug)]
+pub(crate) struct HubDouble {
+    state: Arc<Mutex<State>>,
+    changes: watch::Sender<i64>,
+    pub(crate) address: String,
+}
+
+impl HubDouble {
+    /// Starts a hub without orders; it ends with the test's runtime.
+    pub(crate) async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        let hub = Self {
+            state: Arc::default(),
+            changes: watch::Sender::new(0),
+            address,
+        };
+        let serving = hub.clone();
+        tokio::spawn(async move {
+            while let Ok((connection, _)) = listener.accept().await {
+                let hub = serving.clone();
+                let service = service_fn(move |request| {
+                    let hub = hub.clone();
+                    async move { Ok::<_, Infallible>(hub.answer(request).await) }
+                });
+                let connection = hyper::server::conn::http1::Builder::new()
+                    .serve_connection(TokioIo::new(connection), service);
+                tokio::spawn(connection);
+            }
+        });
+        hub
+    }
+
+    /// What the hub knows, to read or to change.
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap()
+    }
+
+    /// Adds an order, and rings.
+    pub(crate) fn submit(&self, name: &str, work_type: &'static str, side_effects: &'static str) {
+        self.state().orders.push(Order {
+            name: name.to_owned(),
+            uid: format!(
+                "{:0>8}-0000-4000-8000-000000000000",
+                name.trim_start_matches("order-")
+            ),
+            work_type,
+            side_effects,
+            phase: "Pending".to_owned(),
+            holder: String::new(),
+            fence: 0,
+            cancel: None,
+            progress: Vec::new(),
+            unfinished: Value::Null,
+        });
+        self.ring();
+    }
+
+    /// Changes one order, and rings.
+    pub(crate) fn change(&self, name: &str, change: impl FnOnce(&mut Order)) {
+        let mut state = self.state();
+        change(state.orders.iter_mut().find(|order| order.name == name).unwrap());
+        drop(state);
+        self.ring();
+    }
+
+    /// Raises the agent's wake.
+    pub(crate) fn ring(&self) {
+        let mut state = self.state();
+        state.wake += 1;
+        state.version += 1;
+        self.changes.send_replace(state.version);
+    }
+
+    /// Waits until the hub's state answers the question, for at most 20 s.
+    pub(crate) async fn until<T>(&self, what: &str, question: impl Fn(&State) -> Option<T>) -> T {
+        for _ in 0..1000 {
+            if let Some(answer) = question(&self.state()) {
+                return answer;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        panic!("not seen in 20 s: {what}; {:#?}", self.state());
+    }
+
+    /// Waits until an order has a phase.
+    pub(crate) async fn until_phase(&self, name: &str, phase: &str) {
+        let is_there = |order: &&Order| order.name == name && order.phase == phase;
+        let what = format!("{name} is {phase}");
+        self.until(&what, |state| state.orders.iter().find(is_there).map(drop))
+            .await;
+    }
+
+    async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
+        let path = request.uri().path().to_owned();
+        let is_watch = request
+            .uri()
+            .query()
+            .is_some_and(|query| query.contains("watch=true"));
+        let method = request.method().clone();
+        let body = request
+            .into_body()
+            .collect()
+            .await
+            .map(http_body_util::Collected::to_bytes)
+            .unwrap_or_default();
+        let mut state = self.state();
+        if state.down {
+            return status(503, "down");
+        }
+        if is_watch {
+            drop(state);
+            return self.watch();
+        }
+        if method == Method::GET {
+            return json_body(
+                200,
+                &json!({"apiVersion": "work.brokkr.io/v1alpha1", "kind": "AgentList",
+                "metadata": {"resourceVersion": state.version.to_string()}, "items": [state.agent()]}),
+            );
+        }
+        let body: Value = serde_json::from_slice(&body).unwrap();
+        let segments: Vec<&str> = path
+            .trim_start_matches("/apis/work.brokkr.io/v1alpha1/")
+            .split('/')
+            .collect();
+        match segments.as_slice() {
+            ["agents", _, "status"] => json_body(200, &state.agent()),
+            ["agents", _, "claim"] => state.claim(body),
+            ["agents", _, "renew"] => state.renew(body),
+            ["namespaces", _, "workorders", name, "claim"] => state.claim_order(name, body),
+            ["namespaces", _, "workorders", name, "complete"] => state.complete(name, body),
+            ["namespaces", _, "workorders", _, "release"] => {
+                state.releases.push(body.clone());
+                json_body(201, &body)
+            }
+            _ => status(404, &path),
+        }
+    }
+
+    /// The agent's own object, again with every change.
+    fn watch(&self) -> Response<Body> {
+        let hub = self.clone();
+        let changes = self.changes.subscribe();
+        let frames = stream::unfold((hub, changes), |(hub, mut changes)| async move {
+            changes.changed().await.ok()?;
+            changes.mark_unchanged();
+            let line = format!("{}\n", json!({"type": "MODIFIED", "object": hub.state().agent()}));
+            Some((Ok(Frame::data(Bytes::from(line))), (hub, changes)))
+        });
+        Response::builder()
+            .header("content-type", "application/json")
+            .body(BodyExt::boxed(StreamBody::new(frames)))
+            .unwrap()
+    }
+}
+
+impl State {
+    fn agent(&self) -> Value {
+        json!({"apiVersion": "work.brokkr.io/v1alpha1", "kind": "Agent",
+            "metadata": {"name": AGENT, "generation": 1, "resourceVersion": self.version.to_string()},
+            "spec": {"identity": "agent", "leaseSeconds": 15, "concurrency": self.concurrency},
+            "status": {"wake": self.wake}})
+    }
+
+    fn claim(&mut self, mut body: Value) -> Response<Body> {
+        let spec = body["spec"].clone();
+        self.claims.push(spec.clone());
+        let request = spec["requestID"].as_str().unwrap().to_owned();
+        let replayed = self
+            .requests
+            .iter()
+            .find(|(id, _)| *id == request)
+            .map(|(_, items)| items.clone());
+        let items = replayed.unwrap_or_else(|| self.grant(&spec));
+        self.requests.push_back((request, items.clone()));
+        if std::mem::take(&mut self.lose_next_claim) {
+            return status(503, "the answer is lost");
+        }
+        body["status"] = json!({"items": items});
+        json_body(201, &body)
+    }
+
+    fn grant(&mut self, spec: &Value) -> Value {
+        let max = usize::try_from(spec["max"].as_u64().unwrap()).unwrap();
+        let holder = spec["holder"].as_str().unwrap();
+        let mut items = Vec::new();
+        for order in self
+            .orders
+            .iter_mut()
+            .filter(|order| order.phase == "Pending")
+            .take(max)
+        {
+            self.version += 1;
+            order.grant(self.version, holder);
+            items.push(order.answer());
+        }
+        items.into()
+    }
+
+    fn claim_order(&mut self, name: &str, mut body: Value) -> Response<Body> {
+        let holder = body["spec"]["holder"].as_str().unwrap().to_owned();
+        let Some(order) = self.orders.iter_mut().find(|order| order.name == name) else {
+            return status(404, name);
+        };
+        if order.phase != "Claimed" || (order.holder != holder && body["spec"]["takeover"] != true) {
+            return status(409, "held");
+        }
+        if order.holder != holder {
+            self.version += 1;
+            order.grant(self.version, &holder);
+        }
+        body["status"] = order.answer();
+        json_body(201, &body)
+    }
+
+    fn renew(&mut self, mut body: Value) -> Response<Body> {
+        let holder = body["spec"]["holder"].as_str().unwrap().to_owned();
+        let none = Vec::new();
+        let items = body["spec"]["items"].as_array().unwrap_or(&none);
+        let items: Vec<Value> = items.iter().map(|item| self.renew_one(item, &holder)).collect();
+        let claims: Vec<Value> = self
+            .orders
+            .iter()
+            .filter(|order| order.phase == "Claimed")
+            .map(Order::held)
+            .collect();
+        body["status"] = json!({"items": items, "claims": claims});
+        json_body(201, &body)
+    }
+
+    fn renew_one(&mut self, item: &Value, holder: &str) -> Value {
+        let is_current = |order: &&mut Order| {
+            item["uid"] == order.uid
+                && item["fence"] == order.fence
+                && order.holder == holder
+                && order.phase == "Claimed"
+        };
+        let Some(order) = self.orders.iter_mut().find(is_current) else {
+            return json!({"code": 409, "message": "spent"});
+        };
+        order.progress.extend(item.get("progress").cloned());
+        match &order.cancel {
+            Some(reason) => json!({"code": 200, "cancel": {"reason": reason}}),
+            None => json!({"code": 200}),
+        }
+    }
+
+    fn complete(&mut self, name: &str, mut body: Value) -> Response<Body> {
+        let Some(order) = self.orders.iter_mut().find(|order| order.name == name) else {
+            return status(404, name);
+        };
+        self.completions.push(body["spec"].clone());
+        if order.phase != "Claimed" || body["spec"]["fence"] != order.fence {
+            return status(409, "spent");
+        }
+        order.phase = body["spec"]["outcome"].as_str().unwrap().to_owned();
+        body["status"] = json!({"phase": order.phase});
+        json_body(201, &body)
+    }
+}
+
+impl Order {
+    fn grant(&mut self, fence: i64, holder: &str) {
+        (self.fence, self.holder, self.phase) = (fence, holder.to_owned(), "Claimed".to_owned());
+    }
+
+    /// Goes back to the queue, with the run of this agent named as unfinished.
+    pub(crate) fn regrant_with_unfinished_child(&mut self) {
+        self.phase = "Pending".to_owned();
+        self.fence = 0;
+        self.unfinished = json!([{"attempt": 1, "name": "earlier", "agent": AGENT}]);
+    }
+
+    fn answer(&self) -> Value {
+        let order = json!({"apiVersion": "work.brokkr.io/v1alpha1", "kind": "WorkOrder",
+            "metadata": {"name": self.name, "namespace": "team-a", "uid": self.uid},
+            "spec": {"workType": self.work_type, "buildRef": {"name": "app"}, "sideEffects": self.side_effects}});
+        json!({"namespace": "team-a", "name": self.name, "code": 201, "fence": self.fence, "attempt": 1, "order": order, "unfinishedChildren": self.unfinished})
+    }
+
+    fn held(&self) -> Value {
+        json!({"namespace": "team-a", "name": self.name, "uid": self.uid, "holder": self.holder, "fence": self.fence,
+            "attempt": 1, "phase": "Claimed"})
+    }
+}
+
+fn json_body(code: u16, body: &Value) -> Response<Body> {
+    let body = Full::new(Bytes::from(body.to_string()));
+    Response::builder()
+        .status(code)
+        .header("content-type", "application/json")
+        .body(BodyExt::boxed(body))
+        .unwrap()
+}
+
+fn status(code: u16, message: &str) -> Response<Body> {
+    let reason = if code == 409 { "Conflict" } else { "" };
+    json_body(
+        code,
+        &json!({"apiVersion": "v1", "kind": "Status", "status": "Failure", "code": code, "reason": reason,
+        "message": message, "details": {"name": "named"}}),
+    )
+}

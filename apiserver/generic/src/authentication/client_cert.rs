@@ -1,0 +1,55 @@
+//! Identity by client certificate: common name = user, organizations = groups.
+//!
+//! Upstream concept: `k8s.io/apiserver/pkg/authentication/request/x509`.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use http::HeaderMap;
+
+use super::{
+    Authentication, AuthenticationError, Authenticator, CREDENTIAL_ID, PeerCertificates,
+    SharedAuthenticationConfig, UserInfo,
+};
+
+/// Believes certificates that chain to the cluster's client CA.
+#[derive(Clone, Debug)]
+pub struct ClientCert {
+    config: SharedAuthenticationConfig,
+}
+
+impl ClientCert {
+    /// Verifies against the client CA of this configuration, as it is at each request.
+    #[must_use]
+    pub const fn new(config: SharedAuthenticationConfig) -> Self {
+        Self { config }
+    }
+}
+
+#[async_trait]
+impl Authenticator for ClientCert {
+    async fn authenticate(
+        &self,
+        _headers: &HeaderMap,
+        peer: Option<&PeerCertificates>,
+    ) -> Result<Option<Authentication>, AuthenticationError> {
+        let config = self.config.load();
+        let (Some(peer), Some(roots)) = (peer, &config.client_roots) else {
+            return Ok(None);
+        };
+        peer.verify(roots)?;
+        let subject = peer.subject()?;
+        if subject.common_name.is_empty() {
+            return Ok(None);
+        }
+        let credential = format!("X509SHA256={}", subject.fingerprint);
+        Ok(Some(Authentication::direct(UserInfo {
+            name: subject.common_name.clone(),
+            uid: subject.uid.clone(),
+            groups: subject.organizations.clone(),
+            extra: BTreeMap::from([(CREDENTIAL_ID.to_owned(), vec![credential])]),
+        })))
+    }
+
+    fn strip(&self, _headers: &mut HeaderMap) {}
+}

@@ -1,0 +1,194 @@
+//! A JSON or YAML document as a value, with the fields that it gives twice.
+//!
+//! Of a field given twice the last one counts, as everywhere in Kubernetes; strict field validation
+//! refuses it, which needs their paths.
+
+use std::fmt;
+
+use serde::de::{DeserializeSeed, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, de};
+use serde_json::{Map, Number, Value};
+
+/// The deepest nesting of a YAML document.
+const YAML_DEPTH_MAX: usize = 64;
+
+/// The most nodes of a YAML document after its aliases are followed.
+const YAML_NODES_MAX: usize = 100_000;
+
+/// The most anchors and the most aliases of a YAML document.
+const YAML_ALIASES_MAX: usize = 100;
+
+/// A decoded document.
+#[derive(Debug)]
+pub(crate) struct Document {
+    /// What it says.
+    pub(crate) value: Value,
+    /// The paths of the fields given more than once.
+    pub(crate) duplicates: Vec<String>,
+}
+
+impl Document {
+    /// Reads JSON; nothing may follow the document.
+    pub(crate) fn from_json(text: &[u8]) -> Result<Self, String> {
+        serde_json::from_slice(text).map_err(|error| error.to_string())
+    }
+
+    /// Reads one YAML document. Bounds on depth and aliases keep a short text from becoming a large value.
+    pub(crate) fn from_yaml(text: &[u8]) -> Result<Self, String> {
+        let budget = serde_saphyr::budget! {
+            max_depth: YAML_DEPTH_MAX,
+            max_nodes: YAML_NODES_MAX,
+            max_anchors: YAML_ALIASES_MAX,
+            max_aliases: YAML_ALIASES_MAX,
+        };
+        let options = serde_saphyr::options! { budget: budget };
+        serde_saphyr::from_slice_with_options(text, options).map_err(|error| error.to_string())
+    }
+}
+
+impl<'de> Deserialize<'de> for Document {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut duplicates = Vec::new();
+        let node = Node {
+            path: String::new(),
+            duplicates: &mut duplicates,
+        };
+        let value = node.deserialize(deserializer)?;
+        Ok(Self { value, duplicates })
+    }
+}
+
+/// Reads the value at a path.
+struct Node<'a> {
+    path: String,
+    duplicates: &'a mut Vec<String>,
+}
+
+impl<'de> DeserializeSeed<'de> for Node<'_> {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Node<'_> {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_none<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        self.deserialize(deserializer)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(Value::Bool(value))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(Value::from(value))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(Value::from(value))
+    }
+
+    fn visit_f64<E: de::Error>(self, value: f64) -> Result<Value, E> {
+        let number =
+            Number::from_f64(value).ok_or_else(|| E::custom("infinity and NaN are no JSON numbers"))?;
+        Ok(Value::Number(number))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(Value::from(value))
+    }
+
+    fn visit_string<E>(self, value: String) -> Result<Value, E> {
+        Ok(Value::String(value))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
+        let mut values = Vec::new();
+        loop {
+            let node = Node {
+                path: format!("{}[{}]", self.path, values.len()),
+                duplicates: &mut *self.duplicates,
+            };
+            match items.next_element_seed(node)? {
+                Some(value) => values.push(value),
+                None => return Ok(Value::Array(values)),
+            }
+        }
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
+        let mut fields = Map::new();
+        while let Some(name) = entries.next_key::<String>()? {
+            let path = match self.path.as_str() {
+                "" => name.clone(),
+                parent => format!("{parent}.{name}"),
+            };
+            if fields.contains_key(&name) {
+                self.duplicates.push(path.clone());
+            }
+            let node = Node {
+                path,
+                duplicates: &mut *self.duplicates,
+            };
+            let value = entries.next_value_seed(node)?;
+            fields.insert(name, value);
+        }
+        Ok(Value::Object(fields))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Document;
+    use serde_json::json;
+
+    #[test]
+    fn duplicates_are_named_and_the_last_counts() {
+        let text = br#"{"spec":{"a":1,"b":[{"c":1,"c":2}],"a":9007199254740993}}"#;
+        let document = Document::from_json(text).unwrap();
+        assert_eq!(
+            document.value,
+            json!({"spec": {"a": 9_007_199_254_740_993_u64, "b": [{"c": 2}]}})
+        );
+        assert_eq!(document.duplicates, ["spec.b[0].c", "spec.a"]);
+    }
+
+    #[test]
+    fn yaml_becomes_the_same_value() {
+        let text = b"spec:\n  text: 'yes'\n  count: 3\n  ratio: 0.5\n  flag: true\n  none: null\n  list: [a, \"2\"]\n";
+        let document = Document::from_yaml(text).unwrap();
+        assert_eq!(
+            document.value,
+            json!({"spec": {"text": "yes", "count": 3, "ratio": 0.5, "flag": true, "none": null, "list": ["a", "2"]}})
+        );
+    }
+
+    #[test]
+    fn yaml_bombs_and_depth_are_refused() {
+        let mut bomb = String::from("a0: &a0 [x,x,x,x,x,x,x,x,x,x]\n");
+        for level in 1..9 {
+            let of = format!("*a{}", level - 1);
+            let items = vec![of; 10].join(",");
+            bomb.push_str(&format!("a{level}: &a{level} [{items}]\n"));
+        }
+        assert!(Document::from_yaml(bomb.as_bytes()).is_err());
+        let deep = format!("{}{}", "[".repeat(100), "]".repeat(100));
+        assert!(Document::from_yaml(deep.as_bytes()).is_err());
+        assert!(Document::from_json("[".repeat(100_000).as_bytes()).is_err());
+    }
+}

@@ -1,0 +1,60 @@
+//! POST to a collection.
+
+use http::StatusCode;
+
+use super::Call;
+use crate::endpoints::negotiation::{Transform, negotiate};
+use crate::endpoints::options::{Query, WriteOptions};
+use crate::endpoints::{Response, StatusError, response};
+use crate::object::Object;
+use crate::registry::{RegistryError, Scope};
+use crate::storage::StorageError;
+
+pub(super) async fn create(call: &mut Call<'_>) -> Result<Response, StatusError> {
+    let negotiated = negotiate(call.parts, &Transform::ALL)?;
+    let options = WriteOptions::parse(Query::of(call.parts), "CreateOptions")?;
+    call.set_options(&options);
+    let decode = |value| call.storage.decode(value);
+    let object = call.expected(call.resource().kind, &decode).read(
+        &call.parts.headers,
+        &call.body,
+        options.field_validation,
+        &call.ctx,
+    )?;
+    let name = object.metadata.name.clone().unwrap_or_default();
+    let generated = name.is_empty();
+    call.scope.name.clone_from(&name);
+    if call.resource().names.scope == Scope::Namespaced {
+        check_namespace(&object, &call.info.namespace)?;
+        let admitted = call
+            .admission
+            .admit_create(&call.info.namespace, &call.info.resource, &name)
+            .await;
+        admitted.map_err(|error| call.refused(error))?;
+    }
+    let created = call.storage.create(&call.ctx, &call.info.namespace, object).await;
+    let created = created.map_err(|error| refused(call, error, generated))?;
+    response::written(call, &negotiated, StatusCode::CREATED, &created)
+}
+
+/// The namespace of a body, if it has one, is that of the path.
+pub(super) fn check_namespace(object: &Object, namespace: &str) -> Result<(), StatusError> {
+    match object.metadata.namespace.as_deref() {
+        None | Some("") => Ok(()),
+        Some(given) if given == namespace => Ok(()),
+        Some(given) => Err(StatusError::bad_request(format!(
+            "the namespace of the object ({given}) does not match the namespace on the URL ({namespace})"
+        ))),
+    }
+}
+
+/// All drawn names were taken: the client may try at once, with others drawn.
+fn refused(call: &Call<'_>, error: RegistryError, generated: bool) -> StatusError {
+    let taken = matches!(error, RegistryError::Storage(StorageError::AlreadyExists { .. }));
+    let error = call.refused(error);
+    if generated && taken {
+        error.retry_after(1)
+    } else {
+        error
+    }
+}

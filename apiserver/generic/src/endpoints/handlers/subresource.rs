@@ -1,0 +1,63 @@
+//! Requests to a subresource other than `/status`: a body is posted, or an answer is read.
+
+use http::StatusCode;
+
+use super::Call;
+use super::create::check_namespace;
+use crate::endpoints::negotiation::negotiate;
+use crate::endpoints::options::{Query, WriteOptions};
+use crate::endpoints::{Response, StatusError, response};
+use crate::object::Object;
+use crate::registry::{RestSubresource, Scope, Verb};
+
+pub(super) async fn answer(
+    call: &mut Call<'_>,
+    subresource: &dyn RestSubresource,
+) -> Result<Response, StatusError> {
+    // The answer is of a kind of its own, for which there are no columns.
+    let negotiated = negotiate(call.parts, &[])?;
+    let (code, body) = match subresource.verb() {
+        Verb::Create => (StatusCode::CREATED, Some(body(call, subresource)?)),
+        _ => (StatusCode::OK, None),
+    };
+    if body.is_some() {
+        admit(call, subresource).await?;
+    }
+    let answer = subresource.answer(&call.ctx, &call.key(), body).await;
+    let answer = answer.map_err(|error| call.refused(error))?;
+    response::json(code, &answer, negotiated.pretty)
+}
+
+fn body(call: &mut Call<'_>, subresource: &dyn RestSubresource) -> Result<Object, StatusError> {
+    let options = WriteOptions::parse(Query::of(call.parts), "CreateOptions")?;
+    call.set_options(&options);
+    let decode = |value| subresource.decode(value);
+    let object = call.expected(subresource.kind(), &decode).read(
+        &call.parts.headers,
+        &call.body,
+        options.field_validation,
+        &call.ctx,
+    )?;
+    check_namespace(&object, &call.info.namespace)?;
+    match object.metadata.name.as_deref() {
+        None | Some("") => Ok(object),
+        Some(name) if name == call.info.name => Ok(object),
+        Some(name) => Err(StatusError::bad_request(format!(
+            "the name of the object ({name}) does not match the name on the URL ({}): leave metadata.name out or set it so",
+            call.info.name
+        ))),
+    }
+}
+
+/// What ends work that is under way is answered in a terminating namespace too.
+async fn admit(call: &Call<'_>, subresource: &dyn RestSubresource) -> Result<(), StatusError> {
+    let namespaced = call.resource().names.scope == Scope::Namespaced;
+    if !namespaced || !subresource.refused_in_terminating_namespace() {
+        return Ok(());
+    }
+    let admitted = call
+        .admission
+        .admit_create(&call.info.namespace, &call.info.resource, &call.info.name)
+        .await;
+    admitted.map_err(|error| call.refused(error))
+}

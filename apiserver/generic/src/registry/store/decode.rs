@@ -1,0 +1,37 @@
+//! Reads bodies as a type does and says which fields the type does not know.
+
+use serde_ignored::Path;
+use serde_json::Value;
+
+use crate::object::{Kind, Object};
+use crate::registry::rest::{Decoded, KindSchema};
+
+/// Reads a body as `K`; what `K` does not know is dropped and named.
+pub(super) fn decode<K: Kind>(body: Value) -> Result<Decoded, serde_json::Error> {
+    let mut unknown_fields = Vec::new();
+    let typed: K = serde_ignored::deserialize(body, |path| unknown_fields.push(field_path(&path)))?;
+    Ok(Decoded {
+        object: Object::from_typed(&typed)?,
+        unknown_fields,
+    })
+}
+
+/// A path in the words of field errors: `spec.targets[0].x`.
+fn field_path(path: &Path<'_>) -> String {
+    match path {
+        Path::Root => String::new(),
+        Path::Seq { parent, index } => format!("{}[{index}]", field_path(parent)),
+        Path::Map { parent, key } => match field_path(parent).as_str() {
+            "" => key.clone(),
+            parent => format!("{parent}.{key}"),
+        },
+        Path::Some { parent } | Path::NewtypeStruct { parent } | Path::NewtypeVariant { parent } => {
+            field_path(parent)
+        }
+    }
+}
+
+/// The schema of `K` as schemars writes it.
+pub(super) fn schema<K: Kind>() -> KindSchema {
+    schemars::schema_for!(K).to_value()
+}

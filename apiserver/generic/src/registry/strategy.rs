@@ -1,0 +1,137 @@
+//! What is particular to a resource: defaulting, validation, transitions, deletion, columns.
+//!
+//! Upstream concept: `rest.RESTCreateStrategy`, `RESTUpdateStrategy`, `RESTDeleteStrategy` and
+//! `TableConvertor`. The generic store calls these in the order
+//! default -> prepare -> admit -> validate -> further, then hands the update to storage.
+
+use async_trait::async_trait;
+use serde_json::Value;
+
+use super::context::RequestContext;
+use super::error::RegistryError;
+use super::field::FieldError;
+use super::names::{ResourceNames, TableColumn, Verb};
+use crate::object::Kind;
+use crate::storage::{ResourceTable, Writes};
+
+/// The options of a delete that concern the resource.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DeleteOptions {
+    /// The grace period asked for, in seconds.
+    pub grace_period_seconds: Option<i64>,
+}
+
+/// What a delete does with an object that no finalizer holds.
+#[derive(Clone, Debug)]
+pub enum Deletion<K> {
+    /// It goes at once.
+    Immediate,
+    /// It stays, changed so by the resource (a finalizer of its own, a phase); the store sets the
+    /// deletion timestamp.
+    Deferred(Box<K>),
+}
+
+/// What is particular to one resource.
+#[async_trait]
+pub trait Strategy: Send + Sync + 'static {
+    /// The type served.
+    type Kind: Kind;
+
+    /// How the resource is called.
+    fn names(&self) -> ResourceNames;
+
+    /// Its storage mapping.
+    fn table(&self) -> ResourceTable;
+
+    /// The verbs served.
+    fn verbs(&self) -> &'static [Verb] {
+        &Verb::ALL
+    }
+
+    /// Whether `/status` is served.
+    fn has_status(&self) -> bool {
+        true
+    }
+
+    /// Fills in defaults; idempotent.
+    fn default(&self, _object: &mut Self::Kind) {}
+
+    /// Clears what the client may not set and sets what the server owns. Spec generation, uid and
+    /// creation time are the store's.
+    fn prepare_for_create(&self, ctx: &RequestContext, object: &mut Self::Kind);
+
+    /// Last step before validation that may read: rules that need more than the object itself.
+    ///
+    /// # Errors
+    /// What the rules say.
+    async fn admit_create(
+        &self,
+        _ctx: &RequestContext,
+        _object: &mut Self::Kind,
+    ) -> Result<(), RegistryError> {
+        Ok(())
+    }
+
+    /// The invalid fields of a new object.
+    fn validate(&self, object: &Self::Kind) -> Vec<FieldError>;
+
+    /// Keeps from `old` what the main resource does not write (status), and reacts to what changed.
+    fn prepare_for_update(&self, ctx: &RequestContext, new: &mut Self::Kind, old: &Self::Kind);
+
+    /// Keeps from `old` all but the status, and of the status what the client may not write.
+    fn prepare_for_status_update(&self, _ctx: &RequestContext, _new: &mut Self::Kind, _old: &Self::Kind) {}
+
+    /// The caller's right to write this status beyond RBAC.
+    ///
+    /// # Errors
+    /// What the rules say.
+    fn authorize_status_update(&self, _ctx: &RequestContext, _old: &Self::Kind) -> Result<(), RegistryError> {
+        Ok(())
+    }
+
+    /// The invalid fields of a changed object.
+    fn validate_update(&self, new: &Self::Kind, old: &Self::Kind) -> Vec<FieldError>;
+
+    /// What a delete does. Called also for an object that is being deleted already.
+    ///
+    /// # Errors
+    /// What the rules say.
+    fn delete(
+        &self,
+        _ctx: &RequestContext,
+        _current: &Self::Kind,
+        _options: &DeleteOptions,
+    ) -> Result<Deletion<Self::Kind>, RegistryError> {
+        Ok(Deletion::Immediate)
+    }
+
+    /// What commits together with the change: the resource's transition. `old` is absent on create,
+    /// `new` on delete.
+    ///
+    /// # Errors
+    /// What the rules say.
+    fn further(
+        &self,
+        _ctx: &RequestContext,
+        _old: Option<&Self::Kind>,
+        _new: Option<&Self::Kind>,
+    ) -> Result<Writes, RegistryError> {
+        Ok(Writes::default())
+    }
+
+    /// Turns a refusal of a named constraint into an error of the API.
+    fn constraint_error(&self, constraint: &str, _object: &Self::Kind) -> RegistryError {
+        RegistryError::Internal(format!("constraint {constraint} refused the write"))
+    }
+
+    /// Warnings about a new object.
+    fn warnings_on_create(&self, _object: &Self::Kind) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// The printer columns after Name and before Age; the store adds both.
+    fn columns(&self) -> &'static [TableColumn];
+
+    /// The cells of `columns`.
+    fn cells(&self, object: &Self::Kind) -> Vec<Value>;
+}

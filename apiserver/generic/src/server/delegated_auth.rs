@@ -1,0 +1,87 @@
+//! Authentication and authorization as a server behind kube-apiserver needs them: everything that is not
+//! proved by a certificate is asked of kube-apiserver.
+//!
+//! Upstream concept: `DelegatingAuthenticationOptions` and `DelegatingAuthorizationOptions`.
+
+use std::sync::Arc;
+
+use kube::Client;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::authentication::config_map::{self, ConfigMapError};
+use crate::authentication::{
+    Authenticator, ClientCert, RequestHeader, SharedAuthenticationConfig, TokenReviewAuthenticator, Union,
+};
+use crate::authorization::subject_access_review::DecisionLifetimes;
+use crate::authorization::{Authorizer, LocallyAllowed, SubjectAccessReviewAuthorizer};
+
+/// What may be chosen.
+#[derive(Clone, Debug, Default)]
+pub struct DelegatedAuthOptions {
+    /// Audiences that tokens must be meant for; none = those of kube-apiserver.
+    pub api_audiences: Vec<String>,
+    /// How long answers about permissions hold.
+    pub decisions: DecisionLifetimes,
+}
+
+/// The production set: front proxy, client certificate, token, anonymous; then SubjectAccessReview.
+pub struct DelegatedAuth {
+    /// Finds out who asks.
+    pub authenticator: Arc<dyn Authenticator>,
+    /// Decides whether they may.
+    pub authorizer: Arc<dyn Authorizer>,
+    following: JoinHandle<()>,
+}
+
+/// The set cannot be built.
+#[derive(Debug, thiserror::Error)]
+pub enum DelegatedAuthError {
+    /// What kube-apiserver publishes cannot be used.
+    #[error(transparent)]
+    ConfigMap(#[from] ConfigMapError),
+    /// The keys of the caches cannot be made.
+    #[error("the system has no randomness")]
+    Randomness,
+}
+
+impl DelegatedAuth {
+    /// Loads what kube-apiserver publishes and follows it until `shutdown`.
+    ///
+    /// # Errors
+    /// When it cannot be loaded; the error says which RoleBinding or flag is missing.
+    pub async fn connect(
+        client: Client,
+        options: DelegatedAuthOptions,
+        shutdown: CancellationToken,
+    ) -> Result<Self, DelegatedAuthError> {
+        let config = SharedAuthenticationConfig::new(config_map::load(&client).await?);
+        let tokens = TokenReviewAuthenticator::new(client.clone(), options.api_audiences)
+            .map_err(|_| DelegatedAuthError::Randomness)?;
+        let reviews = SubjectAccessReviewAuthorizer::new(client.clone(), options.decisions)
+            .map_err(|_| DelegatedAuthError::Randomness)?;
+        let union = Union::new(vec![
+            Arc::new(RequestHeader::new(config.clone())),
+            Arc::new(ClientCert::new(config.clone())),
+            Arc::new(tokens),
+        ]);
+        Ok(Self {
+            authenticator: Arc::new(union.or_anonymous()),
+            authorizer: Arc::new(LocallyAllowed::or(reviews)),
+            following: tokio::spawn(config_map::follow(client, config, shutdown)),
+        })
+    }
+
+    /// Returns when nothing is followed any more, after `shutdown` was cancelled.
+    pub async fn stopped(self) {
+        if let Err(error) = self.following.await {
+            tracing::error!(%error, "following the authentication configuration failed");
+        }
+    }
+}
+
+impl std::fmt::Debug for DelegatedAuth {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("DelegatedAuth").finish_non_exhaustive()
+    }
+}

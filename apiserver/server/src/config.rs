@@ -1,0 +1,126 @@
+//! Options, checked: after this module nothing about the configuration can be wrong but the world.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use sqlx::postgres::PgConnectOptions;
+
+use crate::options::Options;
+
+/// A configuration that can be used.
+#[derive(Clone, Debug)]
+pub struct CompletedConfig {
+    /// Kubeconfig of the hub; `None` = the pod's account.
+    pub kubeconfig: Option<PathBuf>,
+    /// The database.
+    pub database: PgConnectOptions,
+    /// Where to listen; port 0 = any.
+    pub address: SocketAddr,
+    /// Serving certificate.
+    pub tls_cert_file: PathBuf,
+    /// Its key.
+    pub tls_private_key_file: PathBuf,
+}
+
+/// An option that cannot be used; the message names the flag.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// Neither flag of the database is given.
+    #[error("no database: give --database-url-file, --database-url or DATABASE_URL")]
+    NoDatabase,
+    /// The file of the database's address cannot be read.
+    #[error("--database-url-file {path}: {source}", path = path.display())]
+    DatabaseFile {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The address is not one of PostgreSQL. The address itself may hold a password and is not shown.
+    #[error("--database-url is not an address of PostgreSQL: {0}")]
+    DatabaseUrl(String),
+    /// A file that must exist does not.
+    #[error("{flag} {path}: no such file", path = path.display())]
+    NoFile {
+        /// The flag.
+        flag: &'static str,
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+impl TryFrom<Options> for CompletedConfig {
+    type Error = ConfigError;
+
+    fn try_from(options: Options) -> Result<Self, ConfigError> {
+        let database = database(&options)?;
+        Ok(Self {
+            kubeconfig: options
+                .kubeconfig
+                .map(|path| existing("--kubeconfig", path))
+                .transpose()?,
+            database,
+            address: SocketAddr::new(options.bind_address, options.secure_port),
+            tls_cert_file: existing("--tls-cert-file", options.tls_cert_file)?,
+            tls_private_key_file: existing("--tls-private-key-file", options.tls_private_key_file)?,
+        })
+    }
+}
+
+fn database(options: &Options) -> Result<PgConnectOptions, ConfigError> {
+    let url = match (&options.database_url_file, &options.database_url) {
+        (Some(path), _) => std::fs::read_to_string(path).map_err(|source| ConfigError::DatabaseFile {
+            path: path.clone(),
+            source,
+        })?,
+        (None, Some(url)) => url.clone(),
+        (None, None) => return Err(ConfigError::NoDatabase),
+    };
+    let options =
+        PgConnectOptions::from_str(url.trim()).map_err(|e| ConfigError::DatabaseUrl(e.to_string()))?;
+    Ok(options.application_name("brokkr-apiserver"))
+}
+
+fn existing(flag: &'static str, path: PathBuf) -> Result<PathBuf, ConfigError> {
+    if path.is_file() {
+        Ok(path)
+    } else {
+        Err(ConfigError::NoFile { flag, path })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    fn parse(arguments: &[&str]) -> Result<CompletedConfig, ConfigError> {
+        let files = [
+            "brokkr-apiserver",
+            "--tls-cert-file",
+            concat!(env!("CARGO_MANIFEST_DIR"), "/src/config.rs"),
+            "--tls-private-key-file",
+            concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"),
+        ];
+        Options::parse_from(files.iter().chain(arguments)).try_into()
+    }
+
+    #[test]
+    fn missing_certificate_is_named_by_its_flag() {
+        let error = parse(&["--database-url", "postgresql:///brokkr"]).unwrap_err();
+        assert!(error.to_string().starts_with("--tls-cert-file"), "{error}");
+    }
+
+    #[test]
+    fn unusable_database_url_is_refused_without_showing_it() {
+        let error = parse(&["--database-url", "mysql://user:geheim@host/x"])
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.starts_with("--database-url") && !error.contains("geheim"),
+            "{error}"
+        );
+    }
+}

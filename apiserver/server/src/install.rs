@@ -1,0 +1,59 @@
+//! The one list of what this server serves.
+
+use std::sync::Arc;
+
+use generic_apiserver::admission::NamespaceLifecycle;
+use generic_apiserver::endpoints::{ApiGroup, ApiVersion};
+use generic_apiserver::registry::Store;
+use generic_apiserver::storage::{Storage, StorageBuilder, StorageOptions};
+use sqlx::postgres::PgConnectOptions;
+
+use brokkr_apis::work::v1alpha1::VERSION;
+
+use crate::queue::{self, Namespaces, Queue};
+use crate::registry::agent::{
+    self, AgentClaims, AgentCompletions, AgentRenewals, AgentStrategy, PendingOrders,
+};
+use crate::registry::work_order::{
+    self, WorkOrderClaims, WorkOrderCompletions, WorkOrderReleases, WorkOrderRenewals, WorkOrderStrategy,
+};
+use crate::registry::work_order_log::{self, WorkOrderLogStrategy};
+
+/// The storage of all resources, with the followers of the queue.
+#[must_use]
+pub fn storage(database: PgConnectOptions) -> StorageBuilder {
+    let builder = Storage::builder(StorageOptions::new(database))
+        .resource(work_order::table::table())
+        .resource(work_order_log::table::table())
+        .resource(agent::table::table());
+    queue::with_followers(builder)
+}
+
+/// The group `work.brokkr.io` with its resources and subresources.
+#[must_use]
+pub fn api_group(storage: &Storage, queue: &Arc<Queue>) -> ApiGroup {
+    let orders = Store::new(WorkOrderStrategy::new(storage.clone()), storage.clone())
+        .creater(WorkOrderClaims::new(Arc::clone(queue)))
+        .creater(WorkOrderRenewals::new(Arc::clone(queue)))
+        .creater(WorkOrderCompletions::new(Arc::clone(queue)))
+        .creater(WorkOrderReleases::new(Arc::clone(queue)));
+    let entries = Store::new(WorkOrderLogStrategy, storage.clone());
+    let agents = Store::new(AgentStrategy, storage.clone())
+        .creater(AgentClaims::new(Arc::clone(queue)))
+        .creater(AgentRenewals::new(Arc::clone(queue)))
+        .creater(AgentCompletions::new(Arc::clone(queue)))
+        .getter(PendingOrders::new(Arc::clone(queue)));
+    ApiGroup {
+        name: brokkr_apis::GROUP.to_owned(),
+        versions: vec![ApiVersion {
+            name: VERSION.to_owned(),
+            resources: vec![Arc::new(orders), Arc::new(entries), Arc::new(agents)],
+        }],
+    }
+}
+
+impl Namespaces for NamespaceLifecycle {
+    fn terminating(&self) -> Vec<String> {
+        Self::terminating(self)
+    }
+}

@@ -1,0 +1,61 @@
+//! Claims, by name and in batch: decided together under the version lock, so that exactly one wins.
+//!
+//! The statement finds what each caller could get; [`decide`](SetMutation::decide) arbitrates between the
+//! callers of a batch in their order and grants at versions that become the fences. Who may claim where
+//! has been decided before.
+
+mod batch;
+mod desk;
+mod named;
+mod refusal;
+mod request;
+
+use generic_apiserver::storage::mutation::SetOutcome;
+use generic_apiserver::storage::{SetMutation, StorageError, Versions};
+use jiff::Timestamp;
+
+use self::desk::{ClaimRow, Desk};
+pub use self::refusal::ClaimRefusal;
+pub use self::request::{ClaimInput, Grant, NamedClaim};
+
+/// The set mutation of all claims.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ClaimOrders;
+
+/// What a claim is answered: what was granted (nothing, if there is nothing to claim), or why not.
+pub type ClaimAnswer = Result<Vec<Grant>, ClaimRefusal>;
+
+impl SetMutation for ClaimOrders {
+    type Input = ClaimInput;
+    type Row = ClaimRow;
+    type Output = ClaimAnswer;
+
+    fn name(&self) -> &'static str {
+        "claim"
+    }
+
+    fn statement(&self) -> &'static str {
+        include_str!("claim.sql")
+    }
+
+    fn decide(
+        &self,
+        inputs: &[ClaimInput],
+        rows: Vec<ClaimRow>,
+        versions: &mut Versions,
+        now: Timestamp,
+    ) -> Result<SetOutcome<ClaimAnswer>, StorageError> {
+        let mut desk = Desk::new(rows, versions, now);
+        let outputs = inputs
+            .iter()
+            .enumerate()
+            .map(|(index, input)| desk.answer(index, input))
+            .collect::<Result<_, _>>()?;
+        let written = desk.close();
+        Ok(SetOutcome {
+            objects: written.objects,
+            rows: written.rows,
+            outputs,
+        })
+    }
+}

@@ -1,0 +1,185 @@
+//! The side rows of the queue: one statement per kind of row, each with the rows as `$1::json`.
+//!
+//! None of them takes a lock but on the rows it names. Lease rows are locked in the order of their uids,
+//! as renewals lock them.
+
+use generic_apiserver::storage::SideRow;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+/// A lease that now is this one, whatever it was before.
+pub(crate) const SET_LEASE: &str = "
+insert into work.work_leases (order_uid, fence, agent, holder, attempt, lease_seconds, expires_at, keeps)
+select x.uid, x.fence, x.agent, x.holder, x.attempt, x.seconds, x.at, x.keeps
+from json_to_recordset($1::json) as x (
+    uid uuid, fence bigint, agent text, holder text, attempt integer, seconds integer, at timestamptz, keeps boolean)
+order by x.uid
+on conflict (order_uid) do update set
+    fence = excluded.fence, agent = excluded.agent, holder = excluded.holder, attempt = excluded.attempt,
+    lease_seconds = excluded.lease_seconds, expires_at = excluded.expires_at, keeps = excluded.keeps,
+    lapsed = false, progress_at = null";
+
+/// A lease that lives on until then.
+pub(crate) const RENEW_LEASE: &str = "
+with locked as materialized (
+    select l.order_uid, x.at
+    from work.work_leases l join json_to_recordset($1::json) as x (uid uuid, at timestamptz) on x.uid = l.order_uid
+    order by l.order_uid for update of l
+)
+update work.work_leases l set expires_at = greatest(l.expires_at, k.at) from locked k where l.order_uid = k.order_uid";
+
+/// A lease that has run out and is kept, or whose holder is back.
+pub(crate) const MARK_LEASE: &str = "
+with locked as materialized (
+    select l.order_uid, x.lapsed
+    from work.work_leases l join json_to_recordset($1::json) as x (uid uuid, lapsed boolean) on x.uid = l.order_uid
+    order by l.order_uid for update of l
+)
+update work.work_leases l set lapsed = k.lapsed from locked k where l.order_uid = k.order_uid";
+
+/// A lease whose progress has been written into the object.
+pub(crate) const MARK_PROGRESS: &str = "
+with locked as materialized (
+    select l.order_uid
+    from work.work_leases l join json_to_recordset($1::json) as x (uid uuid) on x.uid = l.order_uid
+    order by l.order_uid for update of l
+)
+update work.work_leases l set progress_at = clock_timestamp() from locked k where l.order_uid = k.order_uid";
+
+/// A lease that goes; its fence is spent.
+pub(crate) const DROP_LEASE: &str = "
+with locked as materialized (
+    select l.order_uid
+    from work.work_leases l join json_to_recordset($1::json) as x (uid uuid) on x.uid = l.order_uid
+    order by l.order_uid for update of l
+)
+delete from work.work_leases l using locked k where l.order_uid = k.order_uid";
+
+/// An attempt as it now is.
+pub(crate) const SET_ATTEMPT: &str = "
+insert into work.attempts (order_uid, attempt, agent, holder, fence, claimed_at, ended_at, outcome, object, answer)
+select x.uid, x.attempt, x.agent, x.holder, x.fence, coalesce(x.claimed_at, clock_timestamp()), x.ended_at, x.outcome,
+    x.object, x.answer
+from json_to_recordset($1::json) as x (
+    uid uuid, attempt integer, agent text, holder text, fence bigint, claimed_at timestamptz, ended_at timestamptz,
+    outcome text, object text, answer text)
+on conflict (order_uid, attempt) do update set
+    agent = excluded.agent, holder = excluded.holder, fence = excluded.fence, ended_at = excluded.ended_at,
+    outcome = excluded.outcome, object = excluded.object, answer = excluded.answer";
+
+/// The agent of the attempt that has just ended, and whether it is not asked again.
+pub(crate) const SET_LAST_AGENT: &str = "
+update work.work_orders o
+set last_agent = x.agent,
+    excluded_agents = case when x.excluded and not x.agent = any (o.excluded_agents)
+        then array_append(o.excluded_agents, x.agent) else o.excluded_agents end
+from json_to_recordset($1::json) as x (uid uuid, agent text, excluded boolean)
+where o.id = x.uid";
+
+/// When a cancellation is no longer waited for.
+pub(crate) const SET_CANCEL_DEADLINE: &str = "
+update work.work_orders o set cancel_deadline = x.at
+from json_to_recordset($1::json) as x (uid uuid, at timestamptz)
+where o.id = x.uid";
+
+/// A new order: makes its uid and its idempotency key unique. The key of an order that is gone with its log
+/// entry is free again; retention removes the row.
+pub(crate) const ADD_KEY: &str = "
+insert into work.work_order_keys (order_uid, namespace, order_name, idempotency_key, spec_hash)
+select x.uid, x.namespace, x.name, x.key, x.spec_hash
+from json_to_recordset($1::json) as x (uid uuid, namespace text, name text, key text, spec_hash text)";
+
+/// An order that now has its log entry.
+pub(crate) const SET_LOGGED: &str = "
+update work.work_order_keys k set log_name = x.log_name, completed_at = x.at
+from json_to_recordset($1::json) as x (uid uuid, log_name text, at timestamptz)
+where k.order_uid = x.uid";
+
+/// The answer to a claim with a request id.
+pub(crate) const SET_CLAIM_REQUEST: &str = "
+insert into work.claim_requests (agent, request_id, body_hash, answer, answered_at)
+select x.agent, x.request_id, x.body_hash, x.answer, clock_timestamp()
+from json_to_recordset($1::json) as x (agent text, request_id text, body_hash text, answer text)
+on conflict (agent, request_id) do nothing";
+
+/// An agent that got less than it asked for and could take more. One that was rung in vain, and one that
+/// got something, begins a new wait.
+pub(crate) const SET_IDLE: &str = "
+insert into work.idle_agents (agent, since, asked_at)
+select x.agent, clock_timestamp(), clock_timestamp() from json_to_recordset($1::json) as x (agent text)
+on conflict (agent) do update set
+    since = case when idle_agents.rung_at is null and not exists (
+            select from json_to_recordset($1::json) as y (agent text, served boolean)
+            where y.agent = idle_agents.agent and y.served)
+        then idle_agents.since else excluded.since end,
+    asked_at = excluded.asked_at, rung_at = null";
+
+/// An agent that is busy.
+pub(crate) const SET_BUSY: &str = "
+delete from work.idle_agents i using json_to_recordset($1::json) as x (agent text) where i.agent = x.agent";
+
+/// An agent that has been rung.
+pub(crate) const SET_RUNG: &str = "
+update work.idle_agents i set rung_at = clock_timestamp()
+from json_to_recordset($1::json) as x (agent text)
+where i.agent = x.agent";
+
+/// A report that came with a spent fence.
+pub(crate) const ADD_LATE_REPORT: &str = "
+insert into work.late_reports (order_uid, fence, received_at, user_name, report)
+select x.uid, x.fence, clock_timestamp(), x.user_name, x.report
+from json_to_recordset($1::json) as x (uid uuid, fence bigint, user_name text, report text)
+on conflict (order_uid, fence) do nothing";
+
+/// A distinct set of target terms.
+pub(crate) const ADD_TARGET_SET: &str = "
+insert into work.target_sets (hash, terms)
+select x.hash, x.terms from json_to_recordset($1::json) as x (hash text, terms text)
+on conflict (hash) do nothing";
+
+/// An agent that a set matches.
+pub(crate) const ADD_TARGET_AGENT: &str = "
+insert into work.target_set_agents (target_set_id, agent_name)
+select s.id, x.agent
+from json_to_recordset($1::json) as x (hash text, agent text)
+join work.target_sets s on s.hash = x.hash
+on conflict do nothing";
+
+/// An agent that is in no set until it is matched again.
+pub(crate) const DROP_TARGET_AGENT: &str = "
+delete from work.target_set_agents t using json_to_recordset($1::json) as x (agent text) where t.agent_name = x.agent";
+
+/// The set of agents and the turn of a new order.
+pub(crate) const SET_TARGETS: &str = "
+update work.work_orders o set target_set_id = s.id, turn = x.turn, ready_since = clock_timestamp()
+from json_to_recordset($1::json) as x (uid uuid, hash text, turn bigint)
+join work.target_sets s on s.hash = x.hash
+where o.id = x.uid";
+
+/// The turn of an order that is back in the queue.
+pub(crate) const SET_TURN: &str = "
+update work.work_orders o set turn = x.turn, ready_since = clock_timestamp()
+from json_to_recordset($1::json) as x (uid uuid, turn bigint)
+where o.id = x.uid";
+
+/// The turn a namespace was last given.
+pub(crate) const SET_NAMESPACE_TURN: &str = "
+insert into work.namespace_turns (namespace, last_turn)
+select x.namespace, x.turn from json_to_recordset($1::json) as x (namespace text, turn bigint)
+on conflict (namespace) do update set last_turn = excluded.last_turn";
+
+/// One row of a statement.
+pub(crate) fn row(statement: &'static str, row: Value) -> SideRow {
+    SideRow { statement, row }
+}
+
+/// One row that names an order alone.
+pub(crate) fn order(statement: &'static str, uid: &str) -> SideRow {
+    row(statement, json!({ "uid": uid }))
+}
+
+/// A value as the text of a column.
+pub(crate) fn text(value: &impl Serialize) -> String {
+    // What is written here has string keys and no maps of other kinds: it always has a JSON form.
+    serde_json::to_string(value).unwrap_or_default()
+}

@@ -1,0 +1,165 @@
+//! The task that serves the queue on every replica.
+//!
+//! It looks without the version lock whether anything is due, and takes the lock only then. Without a
+//! database it waits; what fell due meanwhile is found afterwards, and leases are not blamed for the gap.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use generic_apiserver::storage::{SetMutation, Storage, StorageError};
+use sqlx::postgres::PgPool;
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+
+use super::{Sweep, SweepInput};
+use crate::queue::Namespaces;
+use crate::queue::ring::{RingAgain, RingAgainInput};
+
+/// The longest time between two looks; unanswered rings are counted in seconds.
+const INTERVAL_MAX: Duration = Duration::from_secs(1);
+/// The shortest time between two looks.
+const INTERVAL_MIN: Duration = Duration::from_millis(20);
+/// How many orders of each kind one sweep takes: a few milliseconds of the version lock.
+const SWEEP_MAX: usize = 100;
+/// How often claim requests are forgotten, and idle agents that no longer answer.
+const FORGET_INTERVAL: Duration = Duration::from_secs(60);
+/// How often the partitions of the log are looked after.
+const PARTITIONS_INTERVAL: Duration = Duration::from_secs(24 * 3600);
+
+const FORGET_REQUESTS: &str = "
+delete from work.claim_requests r where r.ctid = any (array(
+    select ctid from work.claim_requests
+    where answered_at < clock_timestamp() - interval '10 minutes' order by answered_at limit 5000))";
+const FORGET_IDLE: &str =
+    "delete from work.idle_agents where rung_at < clock_timestamp() - interval '2 minutes'";
+
+/// The sweeper of one replica.
+pub struct Sweeper {
+    storage: Storage,
+    namespaces: Arc<dyn Namespaces>,
+    sweep: Arc<Sweep>,
+    ring: Arc<RingAgain>,
+}
+
+impl std::fmt::Debug for Sweeper {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Sweeper").finish_non_exhaustive()
+    }
+}
+
+impl Sweeper {
+    /// A sweeper on this storage; `namespaces` says which are being deleted.
+    #[must_use]
+    pub fn new(storage: Storage, namespaces: Arc<dyn Namespaces>) -> Self {
+        Self {
+            storage,
+            namespaces,
+            sweep: Arc::default(),
+            ring: Arc::default(),
+        }
+    }
+
+    /// Serves the queue until the token is cancelled.
+    pub async fn run(self, token: CancellationToken) {
+        let mut forget_at = Instant::now();
+        let mut partitions_at = Instant::now();
+        let mut failing = false;
+        while !token.is_cancelled() {
+            let result = self.tick(&mut forget_at, &mut partitions_at).await;
+            // Said once per outage.
+            if let (Err(error), false) = (&result, failing) {
+                tracing::warn!(%error, "the queue is not served");
+            }
+            failing = result.is_err();
+            let wait = result.unwrap_or(INTERVAL_MAX);
+            tokio::select! {
+                () = token.cancelled() => {}
+                () = sleep(wait) => {}
+            }
+        }
+    }
+
+    async fn tick(
+        &self,
+        forget_at: &mut Instant,
+        partitions_at: &mut Instant,
+    ) -> Result<Duration, StorageError> {
+        let pool = self.storage.pool();
+        if *partitions_at <= Instant::now() {
+            execute(pool, "select work.ensure_log_partitions()").await?;
+            *partitions_at = Instant::now() + PARTITIONS_INTERVAL;
+        }
+        if *forget_at <= Instant::now() {
+            execute(pool, FORGET_REQUESTS).await?;
+            execute(pool, FORGET_IDLE).await?;
+            *forget_at = Instant::now() + FORGET_INTERVAL;
+        }
+        self.serve().await
+    }
+
+    /// One look: stamps, sweeps what is due, rings again; gives the time until the next look.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn serve(&self) -> Result<Duration, StorageError> {
+        let pool = self.storage.pool();
+        let extended: bool = sqlx::query_scalar(include_str!("serve.sql"))
+            .fetch_one(pool)
+            .await
+            .map_err(database)?;
+        if extended {
+            tracing::info!("the queue was not served for a while: every lease has its full length anew");
+        }
+        let mut swept = 0;
+        if seconds_until_due(pool)
+            .await?
+            .is_some_and(|seconds| seconds <= 0.0)
+        {
+            let input = SweepInput {
+                max: SWEEP_MAX,
+                terminating: self.namespaces.terminating(),
+            };
+            swept = self.storage.run(&self.sweep, input).await?;
+        }
+        if self.unanswered(pool).await? {
+            self.storage.run(&self.ring, RingAgainInput::default()).await?;
+        }
+        if swept >= SWEEP_MAX {
+            return Ok(INTERVAL_MIN);
+        }
+        let seconds = seconds_until_due(pool)
+            .await?
+            .unwrap_or(INTERVAL_MAX.as_secs_f64());
+        let due = Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(INTERVAL_MAX);
+        Ok(due.clamp(INTERVAL_MIN, INTERVAL_MAX))
+    }
+
+    /// Whether the statement of the ring finds anybody, asked without the lock.
+    async fn unanswered(&self, pool: &PgPool) -> Result<bool, StorageError> {
+        let rows = sqlx::query(self.ring.statement())
+            .bind("[]")
+            .fetch_optional(pool)
+            .await
+            .map_err(database)?;
+        Ok(rows.is_some())
+    }
+}
+
+async fn seconds_until_due(pool: &PgPool) -> Result<Option<f64>, StorageError> {
+    sqlx::query_scalar(include_str!("next_due.sql"))
+        .fetch_one(pool)
+        .await
+        .map_err(database)
+}
+
+async fn execute(pool: &PgPool, statement: &'static str) -> Result<(), StorageError> {
+    sqlx::query(statement)
+        .execute(pool)
+        .await
+        .map(|_| ())
+        .map_err(database)
+}
+
+fn database(error: sqlx::Error) -> StorageError {
+    crate::queue::database_error(&error)
+}

@@ -1,0 +1,112 @@
+//! `agents/complete`: an agent reports how many runs ended.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use brokkr_apis::work::v1alpha1::{
+    AgentCompletion, AgentCompletionItem, AgentCompletionResult, AgentCompletionStatus,
+    WorkOrderCompletionStatus,
+};
+use brokkr_apis::work::validation::{validate_agent_completion, validate_completion};
+use futures::future::join_all;
+use generic_apiserver::registry::{NamedCreater, RegistryError, RequestContext};
+use generic_apiserver::storage::Key;
+
+use crate::queue::Queue;
+use crate::queue::report::{ClaimKey, CompleteInput};
+use crate::registry::caller::agent_named;
+use crate::registry::refusals::{item_error, report_error, valid, valid_uid};
+
+/// The subresource.
+#[derive(Debug)]
+pub struct AgentCompletions {
+    queue: Arc<Queue>,
+}
+
+impl AgentCompletions {
+    /// The subresource on this queue.
+    #[must_use]
+    pub const fn new(queue: Arc<Queue>) -> Self {
+        Self { queue }
+    }
+}
+
+#[async_trait]
+impl NamedCreater for AgentCompletions {
+    type Kind = AgentCompletion;
+
+    fn name(&self) -> &'static str {
+        "complete"
+    }
+
+    async fn create(
+        &self,
+        ctx: &RequestContext,
+        parent: &Key,
+        mut body: AgentCompletion,
+    ) -> Result<AgentCompletion, RegistryError> {
+        valid("AgentCompletion", &parent.name, validate_agent_completion(&body))?;
+        agent_named(self.queue.storage(), ctx, &parent.name).await?;
+        let terminating = self.queue.terminating();
+        // Together, so that they share a few transactions; each succeeds or fails alone.
+        let items = join_all(body.spec.items.iter().map(async |item| {
+            let outcome = self.complete(ctx, parent, item, &terminating).await;
+            result(item, outcome)
+        }));
+        body.status = Some(AgentCompletionStatus { items: items.await });
+        Ok(body)
+    }
+}
+
+impl AgentCompletions {
+    async fn complete(
+        &self,
+        ctx: &RequestContext,
+        parent: &Key,
+        item: &AgentCompletionItem,
+        terminating: &[String],
+    ) -> Result<WorkOrderCompletionStatus, RegistryError> {
+        let report = item.completion();
+        valid("AgentCompletion", &item.name, validate_completion("", &report))?;
+        let key = ClaimKey {
+            uid: valid_uid("AgentCompletion", &item.name, "uid", &item.uid)?,
+            fence: Some(item.fence),
+            namespace: item.namespace.clone(),
+            name: item.name.clone(),
+            agent: Some(parent.name.clone()),
+            user: ctx.user.name.clone(),
+            namespace_terminating: terminating.contains(&item.namespace),
+            dry_run: ctx.dry_run,
+        };
+        let order = Key::namespaced(item.namespace.clone(), item.name.clone());
+        let completed = self.queue.complete(CompleteInput { key, report }).await?;
+        completed.map_err(|refusal| report_error(refusal, &order))
+    }
+}
+
+fn result(
+    item: &AgentCompletionItem,
+    outcome: Result<WorkOrderCompletionStatus, RegistryError>,
+) -> AgentCompletionResult {
+    let mut result = AgentCompletionResult {
+        namespace: item.namespace.clone(),
+        name: item.name.clone(),
+        ..AgentCompletionResult::default()
+    };
+    match outcome {
+        Ok(completed) => {
+            result.code = 201;
+            result.phase = completed.phase;
+            result.next_retry_after = completed.next_retry_after;
+            result.log_name = completed.log_name;
+        }
+        Err(error) => {
+            let error = item_error(&error, &item.name);
+            result.code = error.code;
+            result.reason = error.reason;
+            result.message = error.message;
+            result.details = error.details;
+        }
+    }
+    result
+}

@@ -1,0 +1,294 @@
+//! How orders end.
+
+use brokkr_apis::work::v1alpha1::{AttemptOutcome, FailureClass, LogOutcome, WorkOrderPhase};
+use brokkr_apiserver::lifecycle::Refusal;
+use brokkr_apiserver::queue::report::{ReleaseInput, ReportRefusal};
+
+use crate::fixture::{Fixture, completion, failure, key, success};
+
+#[tokio::test]
+async fn success_writes_exactly_one_entry_and_its_repetition_gets_the_same_answer() {
+    let fixture = Fixture::new().await;
+    fixture.agent("east").await;
+    fixture.order("one").await;
+    let grant = fixture.claimed("east", "one").await;
+
+    let answers =
+        futures::future::join_all((0..8).map(|_| fixture.complete(&grant, "east", success(&grant)))).await;
+    let later = fixture.complete(&grant, "east", success(&grant)).await;
+
+    let first = answers[0].clone().unwrap();
+    assert_eq!(first.phase, Some(WorkOrderPhase::Succeeded));
+    assert!(
+        answers
+            .iter()
+            .chain([&later])
+            .all(|answer| *answer == Ok(first.clone())),
+        "{answers:?}"
+    );
+    let entries = fixture.entries("one").await;
+    assert_eq!(entries.len(), 1);
+    assert_eq!(entries[0].metadata.name, first.log_name);
+    let status = entries[0].status.clone().unwrap();
+    assert_eq!(
+        (status.outcome, status.success, status.attempts.len()),
+        (LogOutcome::Succeeded, true, 1)
+    );
+    assert_eq!(fixture.phase("one").await, WorkOrderPhase::Succeeded);
+    assert_eq!(fixture.count("select count(*) from work.work_leases").await, 0);
+}
+
+#[tokio::test]
+async fn another_outcome_than_the_accepted_one_is_refused() {
+    let fixture = Fixture::new().await;
+    fixture.agent("east").await;
+    fixture.order("one").await;
+    let grant = fixture.claimed("east", "one").await;
+    fixture.complete(&grant, "east", success(&grant)).await.unwrap();
+
+    let refused = fixture
+        .complete(&grant, "east", failure(&grant, "Unknown"))
+        .await
+        .unwrap_err();
+
+    assert!(
+        matches!(refused, ReportRefusal::EndedOtherwise { .. }),
+        "{refused}"
+    );
+}
+
+#[tokio::test]
+async fn order_with_ttl_zero_goes_with_its_end_and_repeats_are_still_answered() {
+    let fixture = Fixture::new().await;
+    fixture.agent("east").await;
+    fixture
+        .order_with("one", |order| order.spec.ttl_seconds_after_finished = Some(0))
+        .await;
+    let grant = fixture.claimed("east", "one").await;
+
+    let answer = fixture.complete(&grant, "east", success(&grant)).await.unwrap();
+    let again = fixture.complete(&grant, "east", success(&grant)).await.unwrap();
+
+    assert_eq!(answer, again);
+    assert_eq!(fixture.find("one").await, None);
+    assert_eq!(fixture.entries("one").await.len(), 1);
+}
+
+#[tokio::test]
+async fn old_fence_is_refused_names_the_current_claim_and_is_kept() {
+    let fixture = Fixture::new().await;
+    fixture.agent("east").await;
+    fixture.agent("west").await;
+    fixture.order("one").await;
+    let lost = fixture.claimed("east", "one").await;
+    fixture.age_lease(&lost.uid).await;
+    fixture.sweep().await;
+    let current = fixture.claimed("west", "one").await;
+
+    let refused = fixture.complete(&lost, "east", success(&lost)).await.unwrap_err();
+
+    let ReportRefusal::State {
+        refusal: Refusal::FenceSpent,
+        current: Some(named),
+        ..
+    } = &refused
+    else {
+        panic!("{refused}");
+    };
+    assert_eq!((named.agent.as_str(), Some(named.fence)), ("west", current.fence));
+    assert_eq!(fixture.count("select count(*) from work.late_reports").await, 1);
+    assert_eq!(fixture.phase("one").await, WorkOrderPhase::Claimed);
+    assert!(
+        fixture
+            .complete(&current, "west", success(&current))
+            .await
+            .is_ok()
+    );
+}
+
+#[tokio::test]
+async fn claim_of_another_agent_cannot_be_completed() {
+    let fixture = Fixture::new().await;
+    fixture.agent("east").await;
+    fixture.agent("west").await;
+    fixture.order("one").await;
+    let grant = fixture.claimed("east", "one").await;
+
+    let refused = fixture.complete(&grant, "west", success(&grant)).await;
+
+    assert_eq!(refused, Err(ReportRefusal::OtherAgent("east".to_owned())));
+}
+
+#[tokio::test]
+async fn permanent_failure_is_not_retried() {
+    let fixture = Fixture::new().await;
+    fixture.agent("east").await;
+    fixture.order("one").await;
+    let grant = fixture.claimed("east", "one").await;
+
+    let answer = fixture.fail(&grant, "east", "InvalidDockerfile").await;
+
+    assert_eq!(
+        (answer.phase, answer.next_retry_after),
+        (Some(WorkOrderPhase::Failed), None)
+    );
+    let status = fixture.entries("one").await.remove(0).status.unwrap();
+    assert_eq!(
+        (status.class, status.reason.as_str()),
+        (Some(FailureClass::Permanent), "InvalidDockerfile")
+    );
+}
+
+#[tokio::test]
+async fn spent_retries_are_logged_with_every_attempt() {
+    let fixture = Fixture::new().await;
+    fixture.agent("east").await;
+    fixture
+        .order_with("one", |order| {
+            let policy = order.spec.retry_policy.get_or_insert_default();
+            policy.max_retries = Some(2);
+            policy.backoff_seconds = Some(60);
+        })
+        .await;
+
+    for attempt in 1..=3 {
+        let grant = fixture.claimed("east", "one").await;
+        assert_eq!(grant.attempt, attempt);
+        let answer = fixture.fail(&grant, "east", "GitRemoteFailed").await;
+        let expected = if attempt < 3 {
+            WorkOrderPhase::RetryPending
+        } else {
+            WorkOrderPhase::Failed
+        };
+        assert_eq!(answer.phase, Some(expected));
+        if attempt < 3 {
+            assert!(fixture.claim("east", 1).await.is_empty(), "not before its time");
+            let wait = fixture.count("select extract(epoch from next_retry_after - clock_timestamp())::bigint from work.work_orders").await;
+            let base = 60 * attempt;
+            assert!(
+                (base - 3..=base + base / 10 + 1).contains(&wait),
+                "attempt {attempt} waits {wait} s"
+            );
+            fixture
+                .sql("update work.work_orders set next_retry_after = clock_timestamp() - interval '1 second'")
+                .await;
+            fixture.sweep().await;
+            assert_eq!(fixture.phase("one").await, WorkOrderPhase::Pending);
+        }
+    }
+
+    let entries = fixture.entries("one").await;
+    assert_eq!(entries.len(), 1);
+    let status = entries[0].status.clone().unwrap();
+    assert_eq!((status.outcome, status.retry_count), (LogOutcome::Failed, 2));
+    assert_eq!(
+        status
+            .attempts
+            .iter()
+            .map(|attempt| attempt.number)
+            .collect::<Vec<_>>(),
+        [1, 2, 3]
+    );
+    assert!(
+        status
+            .attempts
+            .iter()
+            .all(|attempt| attempt.outcome == Some(AttemptOutcome::Failed))
+    );
+}
+
+#[tokio::test]
+async fn failure_in_a_terminating_namespace_is_final() {
+    let fixture = Fixture::new().await;
+    fixture.agent("east").await;
+    fixture.order("one").await;
+    let grant = fixture.claimed("east", "one").await;
+    let mut input = completion(&grant, "east", failure(&grant, "GitRemoteFailed"));
+    input.key.namespace_terminating = true;
+
+    let answer = fixture.queue.complete(input).await.unwrap().unwrap();
+
+    assert_eq!(answer.phase, Some(WorkOrderPhase::Failed));
+    assert_eq!(
+        fixture.entries("one").await[0].status.clone().unwrap().reason,
+        "NamespaceTerminating"
+    );
+}
+
+#[tokio::test]
+async fn released_order_can_be_claimed_at_once_and_its_fence_is_spent() {
+    let fixture = Fixture::new().await;
+    fixture.agent("east").await;
+    fixture.order("one").await;
+    let grant = fixture.claimed("east", "one").await;
+
+    let release = ReleaseInput {
+        key: key(&grant, "east"),
+        reason: "draining".to_owned(),
+        force: false,
+    };
+    let phase = fixture.queue.release(release).await.unwrap().unwrap();
+
+    assert_eq!(phase, WorkOrderPhase::Pending);
+    assert!(fixture.complete(&grant, "east", success(&grant)).await.is_err());
+    let again = fixture.claimed("east", "one").await;
+    assert_eq!(again.attempt, 2);
+    let first = fixture
+        .find("one")
+        .await
+        .unwrap()
+        .status
+        .unwrap()
+        .attempts
+        .remove(0);
+    assert_eq!(first.outcome, Some(AttemptOutcome::Released));
+    assert!(first.reason.unwrap().contains("draining"));
+}
+
+#[tokio::test]
+async fn operator_takes_an_order_by_force_and_is_recorded() {
+    let fixture = Fixture::new().await;
+    fixture.agent("east").await;
+    fixture
+        .order_with("one", |order| order.spec.work_type = "job".to_owned())
+        .await;
+    let grant = fixture.claimed("east", "one").await;
+    let mut forced = ReleaseInput {
+        key: key(&grant, "east"),
+        reason: "stuck".to_owned(),
+        force: true,
+    };
+    forced.key.agent = None;
+    forced.key.fence = None;
+    forced.key.user = "olga".to_owned();
+
+    fixture.queue.release(forced).await.unwrap().unwrap();
+
+    assert!(fixture.wake("east").await > 0, "the robbed holder is rung");
+    let attempt = fixture
+        .find("one")
+        .await
+        .unwrap()
+        .status
+        .unwrap()
+        .attempts
+        .remove(0);
+    assert!(attempt.reason.unwrap().contains("by olga: stuck"));
+}
+
+#[tokio::test]
+async fn dry_run_of_a_completion_changes_nothing() {
+    let fixture = Fixture::new().await;
+    fixture.agent("east").await;
+    fixture.order("one").await;
+    let grant = fixture.claimed("east", "one").await;
+    let before = fixture.find("one").await;
+    let mut input = completion(&grant, "east", success(&grant));
+    input.key.dry_run = true;
+
+    let answer = fixture.queue.complete(input).await.unwrap().unwrap();
+
+    assert_eq!(answer.phase, Some(WorkOrderPhase::Succeeded));
+    assert_eq!(fixture.find("one").await, before);
+    assert_eq!(fixture.entries("one").await, []);
+}

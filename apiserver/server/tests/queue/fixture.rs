@@ -1,0 +1,450 @@
+//! A database with both schemas, one or more replicas on it, and short ways to create and to ask.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use brokkr_apis::work::defaults::{default_agent, default_work_order};
+use brokkr_apis::work::v1alpha1::{
+    Agent, CompletionOutcome, Fence, TargetTerm, WorkOrder, WorkOrderCompletionSpec,
+    WorkOrderCompletionStatus, WorkOrderLog, WorkOrderPhase, WorkType,
+};
+use brokkr_apiserver::lifecycle::{Event, Moment, QueueColumns, State, transition};
+use brokkr_apiserver::queue::claim::{ClaimAnswer, ClaimInput, Grant, NamedClaim};
+use brokkr_apiserver::queue::report::{ClaimKey, CompleteInput, Completed};
+use brokkr_apiserver::queue::{Namespaces, Queue, Sweeper, with_followers};
+use brokkr_apiserver::registry::agent::table as agent_table;
+use brokkr_apiserver::registry::work_order::table as order_table;
+use brokkr_apiserver::registry::work_order_log::table as log_table;
+use generic_apiserver::authentication::UserInfo;
+use generic_apiserver::authorization::{Attributes, AuthorizationError, Authorizer, Decision};
+use generic_apiserver::object::Object;
+use generic_apiserver::registry::RequestContext;
+use generic_apiserver::storage::{
+    Freshness, Key, ListOptions, ListVersion, ObjectWrite, Selection, Storage, StorageOptions, Stored,
+    Update, Writes, migrator,
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use serde::de::DeserializeOwned;
+use sqlx::postgres::PgConnection;
+use sqlx::{AssertSqlSafe, Connection, Executor};
+use test_postgres::{TestDatabase, TestPostgres};
+use tokio_util::sync::CancellationToken;
+
+const SCHEMA: &str = include_str!("../../../../migrations/0001_work.up.sql");
+
+/// No condition in a test takes longer than this, on however busy a machine.
+pub(crate) const SOON: Duration = Duration::from_secs(20);
+
+/// The namespace of orders in these tests unless they say otherwise.
+pub(crate) const TEAM: &str = "team-a";
+
+/// Namespaces that a test says are being deleted.
+#[derive(Debug, Default)]
+pub(crate) struct Terminating(Mutex<Vec<String>>);
+
+impl Namespaces for Terminating {
+    fn terminating(&self) -> Vec<String> {
+        self.0.lock().unwrap().clone()
+    }
+}
+
+/// A replica on a database of its own.
+pub(crate) struct Fixture {
+    _database: TestDatabase,
+    pub(crate) storage: Storage,
+    pub(crate) queue: Arc<Queue>,
+    pub(crate) sweeper: Sweeper,
+    pub(crate) terminating: Arc<Terminating>,
+}
+
+impl Fixture {
+    pub(crate) async fn new() -> Self {
+        let database = TestPostgres::shared().create_database().await.unwrap();
+        let mut connection = PgConnection::connect_with(&database.connect_options())
+            .await
+            .unwrap();
+        migrator().run_direct(None, &mut connection, false).await.unwrap();
+        connection.execute(SCHEMA).await.unwrap();
+        Self::on(database)
+    }
+
+    fn on(database: TestDatabase) -> Self {
+        let builder = Storage::builder(StorageOptions::new(database.connect_options()))
+            .resource(order_table::table())
+            .resource(log_table::table())
+            .resource(agent_table::table());
+        let storage = with_followers(builder).start(&CancellationToken::new());
+        let terminating = Arc::new(Terminating::default());
+        let queue = Arc::new(Queue::new(storage.clone(), terminating.clone()));
+        let sweeper = Sweeper::new(storage.clone(), terminating.clone());
+        Self {
+            _database: database,
+            storage,
+            queue,
+            sweeper,
+            terminating,
+        }
+    }
+
+    pub(crate) fn terminate(&self, namespace: &str) {
+        self.terminating.0.lock().unwrap().push(namespace.to_owned());
+    }
+
+    /// Creates an agent whose identity is its name.
+    pub(crate) async fn agent(&self, name: &str) {
+        self.agent_with(name, |_| {}).await;
+    }
+
+    pub(crate) async fn agent_with(&self, name: &str, change: impl FnOnce(&mut Agent)) {
+        let mut agent = Agent::default();
+        agent.metadata.name = Some(name.to_owned());
+        agent.spec.identity = name.to_owned();
+        default_agent(&mut agent);
+        agent.spec.concurrency.as_mut().unwrap().total = Some(1000);
+        change(&mut agent);
+        self.create(agent_table::AGENTS, &agent).await;
+    }
+
+    /// Creates a build in [`TEAM`].
+    pub(crate) async fn order(&self, name: &str) -> WorkOrder {
+        self.order_with(name, |_| {}).await
+    }
+
+    pub(crate) async fn order_with(&self, name: &str, change: impl FnOnce(&mut WorkOrder)) -> WorkOrder {
+        let mut order = WorkOrder::default();
+        order.metadata.name = Some(name.to_owned());
+        order.metadata.namespace = Some(TEAM.to_owned());
+        order.spec.work_type = "build".to_owned();
+        change(&mut order);
+        default_work_order(&mut order);
+        order.status.get_or_insert_default();
+        let stored = self.create(order_table::WORK_ORDERS, &order).await;
+        read(&stored)
+    }
+
+    async fn create(
+        &self,
+        resource: generic_apiserver::storage::GroupResource,
+        typed: &impl serde::Serialize,
+    ) -> Arc<Stored> {
+        let mut object = Object::from_typed(typed).unwrap();
+        object.metadata.uid = Some(uuid::Uuid::new_v4().to_string());
+        object.metadata.creation_timestamp = Some(Time(jiff::Timestamp::now()));
+        let object = ObjectWrite::Create { resource, object };
+        self.storage
+            .update(Update {
+                object,
+                further: Writes::default(),
+            })
+            .await
+            .unwrap()
+    }
+
+    /// Changes an order as its resource would.
+    pub(crate) async fn change_order(&self, name: &str, change: impl FnOnce(&mut WorkOrder)) {
+        let old = self.stored(name).await.unwrap();
+        let mut order: WorkOrder = read(&old);
+        change(&mut order);
+        let object = Object::from_typed(&order).unwrap();
+        let object = ObjectWrite::Replace {
+            resource: order_table::WORK_ORDERS,
+            old,
+            object,
+        };
+        self.storage
+            .update(Update {
+                object,
+                further: Writes::default(),
+            })
+            .await
+            .unwrap();
+    }
+
+    pub(crate) async fn change_agent(&self, name: &str, change: impl FnOnce(&mut Agent)) {
+        let old = self.stored_agent(name).await;
+        let mut agent: Agent = read(&old);
+        change(&mut agent);
+        let object = Object::from_typed(&agent).unwrap();
+        let object = ObjectWrite::Replace {
+            resource: agent_table::AGENTS,
+            old,
+            object,
+        };
+        self.storage
+            .update(Update {
+                object,
+                further: Writes::default(),
+            })
+            .await
+            .unwrap();
+    }
+
+    pub(crate) async fn delete_agent(&self, name: &str) {
+        let old = self.stored_agent(name).await;
+        let object = ObjectWrite::Delete {
+            resource: agent_table::AGENTS,
+            old,
+        };
+        self.storage
+            .update(Update {
+                object,
+                further: Writes::default(),
+            })
+            .await
+            .unwrap();
+    }
+
+    async fn stored_agent(&self, name: &str) -> Arc<Stored> {
+        self.storage
+            .get(agent_table::AGENTS, &Key::cluster(name), Freshness::Latest)
+            .await
+            .unwrap()
+    }
+
+    async fn stored(&self, name: &str) -> Option<Arc<Stored>> {
+        let key = Key::namespaced(TEAM, name);
+        self.storage
+            .get(order_table::WORK_ORDERS, &key, Freshness::Latest)
+            .await
+            .ok()
+    }
+
+    /// Cancels a claimed order as its resource does.
+    pub(crate) async fn cancel(&self, name: &str, reason: &str) {
+        let old = self.stored(name).await.unwrap();
+        let mut order: WorkOrder = read(&old);
+        let event = Event::CancelRequested {
+            by: "user".to_owned(),
+            reason: reason.to_owned(),
+        };
+        let now = jiff::Timestamp::now();
+        let state = State::of(&order, &QueueColumns::default());
+        let transition = transition(&state, &event, Moment { now, jitter: 0.0 }).unwrap();
+        transition.apply(&mut order, &event, now);
+        let object = Object::from_typed(&order).unwrap();
+        let object = ObjectWrite::Replace {
+            resource: order_table::WORK_ORDERS,
+            old,
+            object,
+        };
+        self.storage
+            .update(Update {
+                object,
+                further: Writes::default(),
+            })
+            .await
+            .unwrap();
+        let uid = order.metadata.uid.unwrap();
+        let deadline = "clock_timestamp() + interval '60 seconds'";
+        self.sql(&format!(
+            "update work.work_orders set cancel_deadline = {deadline} where id = '{uid}'"
+        ))
+        .await;
+    }
+
+    /// The order as it is now, if it still exists.
+    pub(crate) async fn find(&self, name: &str) -> Option<WorkOrder> {
+        self.stored(name).await.map(|stored| read(&stored))
+    }
+
+    pub(crate) async fn phase(&self, name: &str) -> WorkOrderPhase {
+        self.find(name)
+            .await
+            .expect("the order exists")
+            .status
+            .unwrap()
+            .phase
+    }
+
+    /// How often the agent has been rung.
+    pub(crate) async fn wake(&self, agent: &str) -> i64 {
+        read::<Agent>(&*self.stored_agent(agent).await)
+            .status
+            .map_or(0, |status| status.wake)
+    }
+
+    /// Every log entry of an order.
+    pub(crate) async fn entries(&self, order: &str) -> Vec<WorkOrderLog> {
+        let options = ListOptions {
+            namespace: None,
+            selection: Selection::default(),
+            version: ListVersion::Fresh(Freshness::Latest),
+            limit: 0,
+            continue_token: None,
+        };
+        let page = self
+            .storage
+            .list(log_table::WORK_ORDER_LOGS, &options)
+            .await
+            .unwrap();
+        let entries = page.items.iter().map(|stored| read::<WorkOrderLog>(stored));
+        entries.filter(|entry| entry.spec.order_name == order).collect()
+    }
+
+    /// A batch claim of this many, anywhere.
+    pub(crate) async fn claim(&self, agent: &str, want: usize) -> Vec<Grant> {
+        self.queue.claim(batch(agent, want)).await.unwrap().unwrap()
+    }
+
+    pub(crate) async fn claim_named(&self, agent: &str, holder: &str, name: &str) -> ClaimAnswer {
+        self.queue.claim(named(agent, holder, name)).await.unwrap()
+    }
+
+    /// A claim that must be granted.
+    pub(crate) async fn claimed(&self, agent: &str, name: &str) -> Grant {
+        self.claim_named(agent, "p1", name).await.unwrap().remove(0)
+    }
+
+    pub(crate) async fn complete(
+        &self,
+        grant: &Grant,
+        agent: &str,
+        report: WorkOrderCompletionSpec,
+    ) -> Completed {
+        self.queue
+            .complete(completion(grant, agent, report))
+            .await
+            .unwrap()
+    }
+
+    /// A completion that must be accepted.
+    pub(crate) async fn fail(&self, grant: &Grant, agent: &str, reason: &str) -> WorkOrderCompletionStatus {
+        self.complete(grant, agent, failure(grant, reason)).await.unwrap()
+    }
+
+    /// Lets the leases of an order, or all, have run out long ago.
+    pub(crate) async fn age_lease(&self, uid: &str) {
+        self.sql(&format!(
+            "update work.work_leases set expires_at = clock_timestamp() - interval '1 second' where order_uid = '{uid}'"
+        ))
+        .await;
+    }
+
+    pub(crate) async fn sql(&self, statement: &str) {
+        sqlx::query(AssertSqlSafe(statement.to_owned()))
+            .execute(self.storage.pool())
+            .await
+            .unwrap();
+    }
+
+    pub(crate) async fn count(&self, query: &str) -> i64 {
+        sqlx::query_scalar(AssertSqlSafe(query.to_owned()))
+            .fetch_one(self.storage.pool())
+            .await
+            .unwrap()
+    }
+
+    /// One look of the sweeper.
+    pub(crate) async fn sweep(&self) {
+        self.sweeper.serve().await.unwrap();
+    }
+}
+
+pub(crate) fn read<T: DeserializeOwned>(stored: &Stored) -> T {
+    serde_json::from_slice(&stored.encoded).unwrap()
+}
+
+pub(crate) fn batch(agent: &str, want: usize) -> ClaimInput {
+    ClaimInput {
+        agent: agent.to_owned(),
+        holder: "p1".to_owned(),
+        request_id: None,
+        body_hash: format!("batch of {want}"),
+        want,
+        work_types: WorkType::ALL.iter().map(ToString::to_string).collect(),
+        namespaces: None,
+        named: None,
+        terminating: Vec::new(),
+        dry_run: false,
+    }
+}
+
+pub(crate) fn named(agent: &str, holder: &str, name: &str) -> ClaimInput {
+    let named = NamedClaim {
+        namespace: TEAM.to_owned(),
+        name: name.to_owned(),
+        takeover: false,
+    };
+    ClaimInput {
+        holder: holder.to_owned(),
+        body_hash: format!("{holder} {name}"),
+        named: Some(named),
+        ..batch(agent, 1)
+    }
+}
+
+pub(crate) fn key(grant: &Grant, agent: &str) -> ClaimKey {
+    ClaimKey {
+        uid: grant.uid.clone(),
+        fence: grant.fence,
+        namespace: grant.namespace.clone(),
+        name: grant.name.clone(),
+        agent: Some(agent.to_owned()),
+        user: agent.to_owned(),
+        namespace_terminating: false,
+        dry_run: false,
+    }
+}
+
+pub(crate) fn completion(grant: &Grant, agent: &str, report: WorkOrderCompletionSpec) -> CompleteInput {
+    CompleteInput {
+        key: key(grant, agent),
+        report,
+    }
+}
+
+pub(crate) fn success(grant: &Grant) -> WorkOrderCompletionSpec {
+    WorkOrderCompletionSpec {
+        uid: grant.uid.clone(),
+        fence: grant.fence.unwrap_or(Fence(0)),
+        outcome: CompletionOutcome::Succeeded,
+        ..WorkOrderCompletionSpec::default()
+    }
+}
+
+pub(crate) fn failure(grant: &Grant, reason: &str) -> WorkOrderCompletionSpec {
+    WorkOrderCompletionSpec {
+        outcome: CompletionOutcome::Failed,
+        reason: Some(reason.to_owned()),
+        execution_started: Some(true),
+        child_confirmed_ended: Some(true),
+        ..success(grant)
+    }
+}
+
+/// A term for agents with this label.
+pub(crate) fn labelled(key: &str, value: &str) -> TargetTerm {
+    TargetTerm {
+        match_labels: [(key.to_owned(), value.to_owned())].into(),
+        ..TargetTerm::default()
+    }
+}
+
+/// Allows what is asked in the namespaces listed; the empty one stands for all.
+#[derive(Debug)]
+pub(crate) struct AllowIn(pub(crate) Vec<&'static str>);
+
+#[async_trait]
+impl Authorizer for AllowIn {
+    async fn authorize(&self, _: &UserInfo, attributes: &Attributes) -> Result<Decision, AuthorizationError> {
+        let Attributes::Resource { namespace, .. } = attributes else {
+            return Ok(Decision::Allow);
+        };
+        let allowed = self.0.contains(&"") || self.0.contains(&namespace.as_str());
+        Ok(if allowed {
+            Decision::Allow
+        } else {
+            Decision::Deny("not in this namespace".to_owned())
+        })
+    }
+}
+
+/// A request of this user, who may claim in these namespaces.
+pub(crate) fn context(user: &str, namespaces: Vec<&'static str>) -> RequestContext {
+    let user = UserInfo {
+        name: user.to_owned(),
+        ..UserInfo::default()
+    };
+    RequestContext::new(user, Arc::new(AllowIn(namespaces)))
+}

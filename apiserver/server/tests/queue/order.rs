@@ -1,0 +1,192 @@
+//! In which order orders are claimed, and by which agents.
+
+use brokkr_apis::work::v1alpha1::{FailureScope, TargetTerm};
+use brokkr_apiserver::queue::claim::{ClaimRefusal, Grant};
+
+use crate::fixture::{Fixture, batch, failure, labelled};
+
+fn names(grants: &[Grant]) -> Vec<&str> {
+    grants.iter().map(|grant| grant.name.as_str()).collect()
+}
+
+#[tokio::test]
+async fn higher_priority_goes_first_then_the_older() {
+    let fixture = Fixture::new().await;
+    fixture.agent("east").await;
+    for (name, priority) in [("first", 0), ("second", 0), ("urgent", 10), ("later", -5)] {
+        fixture
+            .order_with(name, |order| order.spec.priority = Some(priority))
+            .await;
+    }
+    assert_eq!(
+        names(&fixture.claim("east", 10).await),
+        ["urgent", "first", "second", "later"]
+    );
+}
+
+#[tokio::test]
+async fn namespaces_are_served_in_turn() {
+    let fixture = Fixture::new().await;
+    fixture.agent("east").await;
+    for (namespace, name) in [("a", "a1"), ("a", "a2"), ("a", "a3"), ("b", "b1"), ("b", "b2")] {
+        fixture
+            .order_with(name, |order| {
+                order.metadata.namespace = Some(namespace.to_owned())
+            })
+            .await;
+    }
+    let first = fixture.claim("east", 2).await;
+    let second = fixture.claim("east", 2).await;
+    let mut namespaces: Vec<_> = first.iter().map(|grant| grant.namespace.as_str()).collect();
+    namespaces.sort_unstable();
+    assert_eq!(namespaces, ["a", "b"]);
+    let mut namespaces: Vec<_> = second.iter().map(|grant| grant.namespace.as_str()).collect();
+    namespaces.sort_unstable();
+    assert_eq!(namespaces, ["a", "b"]);
+    assert_eq!(names(&fixture.claim("east", 2).await), ["a3"]);
+}
+
+#[tokio::test]
+async fn orders_go_to_agents_that_their_targets_match() {
+    let fixture = Fixture::new().await;
+    fixture
+        .agent_with("gpu", |agent| {
+            agent.metadata.labels = Some([("gpu".to_owned(), "yes".to_owned())].into())
+        })
+        .await;
+    fixture.agent("plain").await;
+    fixture
+        .order_with("by-label", |order| {
+            order.spec.targets = vec![labelled("gpu", "yes")]
+        })
+        .await;
+    fixture
+        .order_with("by-name", |order| {
+            order.spec.targets = vec![TargetTerm {
+                agent_names: vec!["plain".to_owned()],
+                ..TargetTerm::default()
+            }];
+        })
+        .await;
+    fixture.order("anywhere").await;
+
+    assert_eq!(
+        fixture.claim_named("plain", "p1", "by-label").await,
+        Err(ClaimRefusal::NotTargeted)
+    );
+    assert_eq!(names(&fixture.claim("plain", 10).await), ["by-name", "anywhere"]);
+    assert_eq!(names(&fixture.claim("gpu", 10).await), ["by-label"]);
+    assert_eq!(fixture.count("select count(*) from work.target_sets").await, 3);
+    assert_eq!(
+        fixture
+            .count("select count(*) from work.work_order_targets")
+            .await,
+        4
+    );
+}
+
+#[tokio::test]
+async fn agent_that_joins_later_matches_too_and_one_that_changes_is_matched_anew() {
+    let fixture = Fixture::new().await;
+    fixture
+        .order_with("gpu-work", |order| {
+            order.spec.targets = vec![labelled("gpu", "yes")]
+        })
+        .await;
+    fixture.order("any-work").await;
+    let gpu = |value: &str| Some([("gpu".to_owned(), value.to_owned())].into());
+
+    fixture
+        .agent_with("late", |agent| agent.metadata.labels = gpu("yes"))
+        .await;
+    assert_eq!(names(&fixture.claim("late", 10).await), ["gpu-work", "any-work"]);
+
+    fixture
+        .order_with("more", |order| order.spec.targets = vec![labelled("gpu", "no")])
+        .await;
+    assert_eq!(fixture.claim("late", 10).await, []);
+    fixture
+        .change_agent("late", |agent| agent.metadata.labels = gpu("no"))
+        .await;
+    assert_eq!(names(&fixture.claim("late", 10).await), ["more"]);
+    assert_eq!(
+        fixture
+            .claim_named("late", "p9", "gpu-work")
+            .await
+            .unwrap_err()
+            .to_string()
+            .matches("held")
+            .count(),
+        1
+    );
+}
+
+#[tokio::test]
+async fn deleted_agent_leaves_every_set() {
+    let fixture = Fixture::new().await;
+    fixture.agent("gone").await;
+    fixture.order("one").await;
+    fixture.claim("gone", 5).await;
+    assert_eq!(
+        fixture.count("select count(*) from work.target_set_agents").await,
+        1
+    );
+
+    fixture.delete_agent("gone").await;
+
+    assert_eq!(
+        fixture.count("select count(*) from work.target_set_agents").await,
+        0
+    );
+    assert_eq!(fixture.count("select count(*) from work.idle_agents").await, 0);
+}
+
+#[tokio::test]
+async fn failure_of_the_agent_excludes_it_and_requeues_for_another() {
+    let fixture = Fixture::new().await;
+    fixture.agent("east").await;
+    fixture.agent("west").await;
+    fixture.order("one").await;
+    fixture.order("behind").await;
+    let grant = fixture.claimed("east", "one").await;
+    let mut report = failure(&grant, "Forbidden");
+    report.scope = Some(FailureScope::Agent);
+
+    let answer = fixture.complete(&grant, "east", report).await.unwrap();
+
+    assert_eq!(answer.phase.unwrap().as_str(), "Pending");
+    assert_eq!(
+        fixture.claim_named("east", "p1", "one").await,
+        Err(ClaimRefusal::Excluded)
+    );
+    assert_eq!(
+        names(&fixture.claim("east", 1).await),
+        ["behind"],
+        "an excluded order blocks nobody"
+    );
+    assert_eq!(names(&fixture.claim("west", 5).await), ["one"]);
+}
+
+#[tokio::test]
+async fn retried_order_prefers_another_agent_that_waits_and_never_requires_one() {
+    let fixture = Fixture::new().await;
+    fixture.agent("east").await;
+    fixture.agent("west").await;
+    fixture.order("one").await;
+    let grant = fixture.claimed("east", "one").await;
+    assert_eq!(fixture.claim("west", 1).await, [], "west waits");
+    fixture.fail(&grant, "east", "GitRemoteFailed").await;
+    fixture
+        .sql("update work.work_orders set next_retry_after = clock_timestamp() - interval '1 second'")
+        .await;
+    fixture.sweep().await;
+
+    assert_eq!(fixture.claim("east", 1).await, [], "left to west for a moment");
+    let mut both = batch("west", 1);
+    both.dry_run = true;
+    assert_eq!(fixture.queue.claim(both).await.unwrap().unwrap().len(), 1);
+    fixture
+        .sql("update work.work_orders set ready_since = clock_timestamp() - interval '6 seconds'")
+        .await;
+    assert_eq!(names(&fixture.claim("east", 1).await), ["one"]);
+}

@@ -1,0 +1,238 @@
+//! What time does to orders.
+
+use brokkr_apis::work::v1alpha1::{AttemptOutcome, LogOutcome, WorkOrderPhase};
+
+use crate::fixture::{Fixture, success};
+
+const PAST: &str = "clock_timestamp() - interval '1 second'";
+
+#[tokio::test]
+async fn backoff_that_elapsed_puts_the_order_back_with_a_new_turn() {
+    let fixture = Fixture::new().await;
+    fixture.agent("east").await;
+    fixture.order("one").await;
+    let grant = fixture.claimed("east", "one").await;
+    fixture.fail(&grant, "east", "GitRemoteFailed").await;
+    fixture.sweep().await;
+    assert_eq!(fixture.phase("one").await, WorkOrderPhase::RetryPending);
+    let turn = fixture.count("select turn from work.work_orders").await;
+
+    fixture
+        .sql(&format!("update work.work_orders set next_retry_after = {PAST}"))
+        .await;
+    fixture.sweep().await;
+
+    assert_eq!(fixture.phase("one").await, WorkOrderPhase::Pending);
+    assert_eq!(fixture.count("select turn from work.work_orders").await, turn + 1);
+    assert_eq!(fixture.claimed("east", "one").await.attempt, 2);
+}
+
+#[tokio::test]
+async fn attempt_cap_ends_the_attempt_and_spends_its_fence() {
+    let fixture = Fixture::new().await;
+    fixture.agent("east").await;
+    fixture
+        .order_with("one", |order| order.spec.claim_timeout_seconds = Some(60))
+        .await;
+    let grant = fixture.claimed("east", "one").await;
+    fixture
+        .change_order("one", |order| {
+            let claim = order.status.as_mut().unwrap().claim.as_mut().unwrap();
+            claim.claimed_at.0 -= jiff::SignedDuration::from_secs(120);
+        })
+        .await;
+
+    fixture.sweep().await;
+
+    let status = fixture.find("one").await.unwrap().status.unwrap();
+    assert_eq!(status.attempts[0].outcome, Some(AttemptOutcome::Unknown));
+    assert_eq!(status.phase, WorkOrderPhase::RetryPending);
+    assert!(fixture.complete(&grant, "east", success(&grant)).await.is_err());
+}
+
+#[tokio::test]
+async fn active_deadline_ends_waiting_orders_and_cancels_running_ones() {
+    let fixture = Fixture::new().await;
+    fixture.agent("east").await;
+    for name in ["running", "waiting"] {
+        fixture
+            .order_with(name, |order| order.spec.active_deadline_seconds = Some(3600))
+            .await;
+    }
+    fixture.claimed("east", "running").await;
+    for name in ["running", "waiting"] {
+        fixture
+            .change_order(name, |order| order.spec.active_deadline_seconds = Some(-10))
+            .await;
+    }
+
+    fixture.sweep().await;
+
+    assert_eq!(fixture.phase("waiting").await, WorkOrderPhase::Failed);
+    assert_eq!(
+        fixture.entries("waiting").await[0].status.clone().unwrap().reason,
+        "DeadlineExceeded"
+    );
+    assert_eq!(fixture.phase("running").await, WorkOrderPhase::Cancelling);
+    assert_eq!(
+        fixture
+            .count("select count(*) from work.work_orders where cancel_deadline is not null")
+            .await,
+        1
+    );
+}
+
+#[tokio::test]
+async fn cancellation_that_nobody_confirms_ends_at_its_deadline() {
+    let fixture = Fixture::new().await;
+    fixture.agent("east").await;
+    fixture.order("one").await;
+    fixture.claimed("east", "one").await;
+    fixture.cancel("one", "no longer needed").await;
+    fixture.sweep().await;
+    assert_eq!(fixture.phase("one").await, WorkOrderPhase::Cancelling);
+
+    fixture
+        .sql(&format!("update work.work_orders set cancel_deadline = {PAST}"))
+        .await;
+    fixture.sweep().await;
+
+    assert_eq!(fixture.phase("one").await, WorkOrderPhase::Cancelled);
+    let status = fixture.entries("one").await.remove(0).status.unwrap();
+    assert_eq!(
+        (status.outcome, status.outcome_unknown),
+        (LogOutcome::Cancelled, true)
+    );
+    assert_eq!(fixture.count("select count(*) from work.work_leases").await, 0);
+}
+
+#[tokio::test]
+async fn success_while_cancelling_counts() {
+    let fixture = Fixture::new().await;
+    fixture.agent("east").await;
+    fixture.order("one").await;
+    let grant = fixture.claimed("east", "one").await;
+    fixture.cancel("one", "too late").await;
+
+    let answer = fixture.complete(&grant, "east", success(&grant)).await.unwrap();
+
+    assert_eq!(answer.phase, Some(WorkOrderPhase::Succeeded));
+}
+
+#[tokio::test]
+async fn finished_order_goes_after_its_ttl_without_another_entry() {
+    let fixture = Fixture::new().await;
+    fixture.agent("east").await;
+    fixture.order("one").await;
+    let grant = fixture.claimed("east", "one").await;
+    fixture.complete(&grant, "east", success(&grant)).await.unwrap();
+    fixture.sweep().await;
+    assert_eq!(fixture.phase("one").await, WorkOrderPhase::Succeeded);
+
+    fixture
+        .change_order("one", |order| {
+            order.status.as_mut().unwrap().completion_time.as_mut().unwrap().0 -=
+                jiff::SignedDuration::from_secs(7200);
+        })
+        .await;
+    fixture.sweep().await;
+
+    assert_eq!(fixture.find("one").await, None);
+    assert_eq!(fixture.entries("one").await.len(), 1);
+}
+
+#[tokio::test]
+async fn nothing_is_requeued_in_a_terminating_namespace() {
+    let fixture = Fixture::new().await;
+    fixture.agent("east").await;
+    fixture.order("one").await;
+    let grant = fixture.claimed("east", "one").await;
+    fixture.terminate(crate::fixture::TEAM);
+    fixture.age_lease(&grant.uid).await;
+
+    fixture.sweep().await;
+
+    assert_eq!(fixture.phase("one").await, WorkOrderPhase::Failed);
+    assert_eq!(
+        fixture.entries("one").await[0].status.clone().unwrap().reason,
+        "NamespaceTerminating"
+    );
+}
+
+#[tokio::test]
+async fn leases_get_their_length_anew_when_the_queue_was_not_served() {
+    let fixture = Fixture::new().await;
+    fixture.agent("east").await;
+    fixture.order("one").await;
+    let grant = fixture.claimed("east", "one").await;
+    fixture.age_lease(&grant.uid).await;
+    fixture
+        .sql("update work.queue_state set served_at = clock_timestamp() - interval '16 seconds'")
+        .await;
+
+    fixture.sweep().await;
+    assert_eq!(
+        fixture.phase("one").await,
+        WorkOrderPhase::Claimed,
+        "not its holder's fault"
+    );
+    fixture.age_lease(&grant.uid).await;
+    fixture.sweep().await;
+    assert_eq!(fixture.phase("one").await, WorkOrderPhase::Pending);
+}
+
+#[tokio::test]
+async fn silence_of_all_agents_extends_leases_once() {
+    let fixture = Fixture::new().await;
+    fixture.agent("east").await;
+    fixture.agent("west").await;
+    fixture.order("one").await;
+    fixture.order("two").await;
+    fixture.claimed("east", "one").await;
+    fixture.claimed("west", "two").await;
+    // Both were last renewed 61 seconds ago: half a lease and more.
+    let aged = "update work.work_leases set expires_at = clock_timestamp() - interval '1 second'";
+    fixture
+        .sql("update work.queue_state set extended_at = clock_timestamp() - interval '1 hour'")
+        .await;
+    fixture.sql(aged).await;
+    fixture.sweep().await;
+    assert_eq!(fixture.count("select count(*) from work.work_leases where expires_at > clock_timestamp() + interval '50 seconds'").await, 2);
+
+    // Nobody came back: the next time they are lost.
+    let shift = "interval '61 seconds'";
+    fixture
+        .sql(&format!(
+            "update work.work_leases set expires_at = expires_at - {shift}"
+        ))
+        .await;
+    fixture
+        .sql(&format!(
+            "update work.queue_state set extended_at = extended_at - {shift}"
+        ))
+        .await;
+    fixture.sweep().await;
+    assert_eq!(fixture.count("select count(*) from work.work_leases").await, 0);
+    assert_eq!(fixture.phase("one").await, WorkOrderPhase::Pending);
+}
+
+#[tokio::test]
+async fn sweeper_serves_until_it_is_told_to_stop() {
+    let fixture = Fixture::new().await;
+    fixture.agent("east").await;
+    fixture.order("one").await;
+    let grant = fixture.claimed("east", "one").await;
+    fixture.age_lease(&grant.uid).await;
+    let token = tokio_util::sync::CancellationToken::new();
+    let sweeper = brokkr_apiserver::queue::Sweeper::new(fixture.storage.clone(), fixture.terminating.clone());
+    let task = tokio::spawn(sweeper.run(token.clone()));
+
+    let deadline = tokio::time::Instant::now() + crate::fixture::SOON;
+    while fixture.phase("one").await != WorkOrderPhase::Pending {
+        assert!(tokio::time::Instant::now() < deadline, "the lease expires");
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+
+    token.cancel();
+    task.await.unwrap();
+}

@@ -1,0 +1,213 @@
+//! Certificates in a directory: pairs that appear whole, keys nobody else reads, and a CA's rotation.
+//!
+//! A file is written under a temporary name, synced, and then renamed (to replace) or linked (to
+//! create, which fails if the name is taken), so that a reader never sees half a file.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use openssl::rand::rand_bytes;
+
+use crate::{CertificateAuthority, Error, Validity};
+
+const KEY_MODE: u32 = 0o600;
+const CERTIFICATE_MODE: u32 = 0o644;
+
+/// Where a certificate and its key live.
+pub(crate) struct PairPaths {
+    pub(crate) certificate: PathBuf,
+    pub(crate) key: PathBuf,
+}
+
+impl PairPaths {
+    pub(crate) fn new(dir: &Path, stem: &str) -> Self {
+        Self {
+            certificate: dir.join(format!("{stem}.crt")),
+            key: dir.join(format!("{stem}.key")),
+        }
+    }
+
+    /// Whether both files exist; one without the other is an error.
+    pub(crate) fn exists(&self) -> Result<bool, Error> {
+        let incomplete = |present: &PathBuf, missing: &PathBuf| {
+            Err(Error::Incomplete {
+                present: present.clone(),
+                missing: missing.clone(),
+            })
+        };
+        match (exists(&self.certificate)?, exists(&self.key)?) {
+            (true, false) => incomplete(&self.certificate, &self.key),
+            (false, true) => incomplete(&self.key, &self.certificate),
+            (both, _) => Ok(both),
+        }
+    }
+}
+
+/// Begins the rotation of the CA `<stem>` in `dir`: a new key and certificate take its place, and the
+/// old certificate stays trusted as `<stem>-previous.crt`. Steps, none of which breaks a connection:
+///
+/// 1. `rotate_authority`, then publish [`authority_bundle`] (old and new) to everyone who trusts the CA;
+/// 2. issue the leaves again, now from the new CA, and let the servers reload them;
+/// 3. [`finish_rotation`], then publish the bundle (new alone).
+///
+/// # Errors
+/// [`Error::Rotation`] if one is under way; those of [`CertificateAuthority::load`] and
+/// [`CertificateAuthority::create`] otherwise.
+pub fn rotate_authority(
+    dir: &Path,
+    stem: &str,
+    common_name: &str,
+    validity: Validity,
+) -> Result<CertificateAuthority, Error> {
+    let previous = previous_path(dir, stem);
+    if exists(&previous)? {
+        let problem = "a rotation is under way; finish it before beginning another";
+        return Err(Error::Rotation {
+            path: previous,
+            problem,
+        });
+    }
+    let old = CertificateAuthority::load(dir, stem)?;
+    let new = CertificateAuthority::create(common_name, validity)?;
+    create_file(&previous, &old.certificate_pem()?, CERTIFICATE_MODE)?;
+    replace_pair(
+        &PairPaths::new(dir, stem),
+        &new.certificate_pem()?,
+        &new.private_key_pem()?,
+    )?;
+    Ok(new)
+}
+
+/// Ends the rotation of a CA: its previous certificate is removed and leaves [`authority_bundle`].
+///
+/// # Errors
+/// [`Error::Rotation`] if none is under way; [`Error::File`] if the file cannot be removed.
+pub fn finish_rotation(dir: &Path, stem: &str) -> Result<(), Error> {
+    let previous = previous_path(dir, stem);
+    if !exists(&previous)? {
+        let problem = "no rotation is under way: there is no previous CA certificate";
+        return Err(Error::Rotation {
+            path: previous,
+            problem,
+        });
+    }
+    fs::remove_file(&previous).map_err(|source| Error::file("remove", &previous, source))
+}
+
+/// Every certificate of the CA `<stem>` that is to be trusted now, in PEM: the current one and, during
+/// a rotation, the previous one.
+///
+/// # Errors
+/// [`Error::File`] if the CA's certificate cannot be read.
+pub fn authority_bundle(dir: &Path, stem: &str) -> Result<String, Error> {
+    let mut bundle = read_text(&PairPaths::new(dir, stem).certificate)?;
+    let previous = previous_path(dir, stem);
+    if exists(&previous)? {
+        bundle.push_str(&read_text(&previous)?);
+    }
+    Ok(bundle)
+}
+
+/// PEM text as an APIService's `caBundle` wants it: base64 on one line.
+pub fn base64_bundle(bundle_pem: &str) -> String {
+    openssl::base64::encode_block(bundle_pem.as_bytes())
+}
+
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Error> {
+    fs::read(path).map_err(|source| Error::file("read", path, source))
+}
+
+/// Creates a CA's pair. The key is linked first and decides who wins a race.
+pub(crate) fn create_pair(paths: &PairPaths, certificate: &str, key: &str) -> Result<(), Error> {
+    if exists(&paths.certificate)? {
+        return Err(Error::Exists {
+            path: paths.certificate.clone(),
+        });
+    }
+    create_file(&paths.key, key, KEY_MODE)?;
+    create_file(&paths.certificate, certificate, CERTIFICATE_MODE)
+}
+
+/// Replaces or creates a pair, the key first.
+pub(crate) fn replace_pair(paths: &PairPaths, certificate: &str, key: &str) -> Result<(), Error> {
+    for (path, text, mode) in [
+        (&paths.key, key, KEY_MODE),
+        (&paths.certificate, certificate, CERTIFICATE_MODE),
+    ] {
+        let staged = Staged::new(path, text, mode)?;
+        fs::rename(&staged.path, path).map_err(|source| Error::file("write", path, source))?;
+        staged.sync_directory()?;
+    }
+    Ok(())
+}
+
+fn create_file(path: &Path, text: &str, mode: u32) -> Result<(), Error> {
+    let staged = Staged::new(path, text, mode)?;
+    fs::hard_link(&staged.path, path).map_err(|source| match source.kind() {
+        io::ErrorKind::AlreadyExists => Error::Exists {
+            path: path.to_owned(),
+        },
+        _ => Error::file("create", path, source),
+    })?;
+    staged.sync_directory()
+}
+
+/// A complete file under a temporary name beside its destination. Dropping removes that name, which
+/// after a rename is gone already.
+struct Staged {
+    path: PathBuf,
+    directory: PathBuf,
+}
+
+impl Staged {
+    fn new(destination: &Path, text: &str, mode: u32) -> Result<Self, Error> {
+        let directory = destination.parent().unwrap_or(Path::new(".")).to_owned();
+        fs::create_dir_all(&directory).map_err(|source| Error::file("create", &directory, source))?;
+        let mut random = [0; 8];
+        rand_bytes(&mut random)?;
+        let path = directory.join(format!(".{:016x}.tmp", u64::from_ne_bytes(random)));
+        let staged = Self { path, directory };
+        staged
+            .write(text, mode)
+            .map_err(|source| Error::file("write", destination, source))?;
+        Ok(staged)
+    }
+
+    fn write(&self, text: &str, mode: u32) -> io::Result<()> {
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(mode)
+            .open(&self.path)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()
+    }
+
+    /// Makes the new name itself survive a power cut.
+    fn sync_directory(&self) -> Result<(), Error> {
+        let synced = File::open(&self.directory).and_then(|directory| directory.sync_all());
+        synced.map_err(|source| Error::file("write", &self.directory, source))
+    }
+}
+
+impl Drop for Staged {
+    fn drop(&mut self) {
+        // A leftover is harmless and its name says what it is; there is nobody to tell here.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+fn previous_path(dir: &Path, stem: &str) -> PathBuf {
+    dir.join(format!("{stem}-previous.crt"))
+}
+
+fn exists(path: &Path) -> Result<bool, Error> {
+    path.try_exists()
+        .map_err(|source| Error::file("read", path, source))
+}
+
+fn read_text(path: &Path) -> Result<String, Error> {
+    fs::read_to_string(path).map_err(|source| Error::file("read", path, source))
+}

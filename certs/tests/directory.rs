@@ -1,0 +1,267 @@
+//! Certificates in a directory: what is created, kept, replaced and refused, through the library and
+//! through the command line.
+
+#![expect(clippy::unwrap_used, reason = "a step that fails is a test that fails")]
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::Barrier;
+
+use brokkr_certs::{
+    CertificateAuthority, Error, SERVING_CA, ServingRequest, Validity, authority_bundle, base64_bundle,
+    finish_rotation, rotate_authority,
+};
+
+/// An empty directory of this test's own, made anew on every run.
+fn empty_dir(test: &str) -> PathBuf {
+    let dir = Path::new(env!("CARGO_TARGET_TMPDIR"))
+        .join("directory")
+        .join(test);
+    let _ = fs::remove_dir_all(&dir);
+    fs::create_dir_all(&dir).unwrap();
+    dir
+}
+
+fn load_or_create(dir: &Path) -> Result<CertificateAuthority, Error> {
+    CertificateAuthority::load_or_create(dir, SERVING_CA, "test-ca", Validity::authority_default())
+}
+
+fn text(dir: &Path, name: &str) -> String {
+    fs::read_to_string(dir.join(name)).unwrap()
+}
+
+fn names(dir: &Path) -> Vec<String> {
+    let mut names: Vec<_> = fs::read_dir(dir)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+fn run(dir: &Path, arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_brokkr-certs"));
+    command
+        .args(&arguments[..1])
+        .arg("--dir")
+        .arg(dir)
+        .args(&arguments[1..])
+        .output()
+        .unwrap()
+}
+
+fn succeed(dir: &Path, arguments: &[&str]) -> String {
+    let output = run(dir, arguments);
+    assert!(
+        output.status.success(),
+        "{arguments:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn authority_is_created_once_and_loaded_afterwards() {
+    let dir = empty_dir("created-once").join("made/on/demand");
+
+    let created = load_or_create(&dir).unwrap();
+    let loaded = load_or_create(&dir).unwrap();
+
+    assert_eq!(
+        created.certificate_pem().unwrap(),
+        loaded.certificate_pem().unwrap()
+    );
+    assert_eq!(names(&dir), ["ca.crt", "ca.key"]);
+    let mode = |name: &str| fs::metadata(dir.join(name)).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode("ca.key"), 0o600);
+    assert_eq!(
+        mode("ca.crt") & 0o133,
+        0,
+        "readable, never executable nor writable for others"
+    );
+}
+
+#[test]
+fn existing_authority_is_never_overwritten() {
+    let dir = empty_dir("never-overwritten");
+    load_or_create(&dir).unwrap();
+    let before = (text(&dir, "ca.crt"), text(&dir, "ca.key"));
+
+    let other = CertificateAuthority::create("other", Validity::authority_default()).unwrap();
+    let error = other.save(&dir, SERVING_CA).unwrap_err();
+
+    assert!(matches!(error, Error::Exists { .. }), "{error}");
+    assert_eq!((text(&dir, "ca.crt"), text(&dir, "ca.key")), before);
+}
+
+#[test]
+fn half_an_authority_is_refused_and_nothing_is_created() {
+    for left in ["ca.crt", "ca.key"] {
+        let dir = empty_dir(&format!("half-{left}"));
+        load_or_create(&dir).unwrap();
+        let removed = if left == "ca.crt" { "ca.key" } else { "ca.crt" };
+        fs::remove_file(dir.join(removed)).unwrap();
+
+        let error = load_or_create(&dir).unwrap_err();
+
+        assert!(
+            matches!(&error, Error::Incomplete { missing, .. } if missing.ends_with(removed)),
+            "{error}"
+        );
+        assert_eq!(names(&dir), [left]);
+    }
+}
+
+#[test]
+fn of_authorities_saved_at_once_exactly_one_wins_with_a_matching_pair() {
+    let dir = empty_dir("saved-at-once");
+    let start = Barrier::new(8);
+
+    let winners = std::thread::scope(|scope| {
+        let save = || {
+            let authority = CertificateAuthority::create("racer", Validity::authority_default()).unwrap();
+            start.wait();
+            match authority.save(&dir, SERVING_CA) {
+                Ok(()) => 1,
+                Err(Error::Exists { .. }) => 0,
+                Err(other) => panic!("{other}"),
+            }
+        };
+        let threads: Vec<_> = (0..8).map(|_| scope.spawn(save)).collect();
+        threads
+            .into_iter()
+            .map(|thread| thread.join().unwrap())
+            .sum::<u32>()
+    });
+
+    assert_eq!(winners, 1);
+    CertificateAuthority::load(&dir, SERVING_CA).unwrap();
+    assert_eq!(names(&dir), ["ca.crt", "ca.key"]);
+}
+
+#[test]
+fn leaf_is_replaced_whole_and_its_key_stays_private() {
+    let dir = empty_dir("leaf-replaced");
+    let authority = load_or_create(&dir).unwrap();
+    let request = ServingRequest::new("one", "a");
+    authority
+        .issue_serving(&request)
+        .unwrap()
+        .write(&dir, "tls")
+        .unwrap();
+    fs::set_permissions(dir.join("tls.key"), fs::Permissions::from_mode(0o644)).unwrap();
+
+    let second = authority.issue_serving(&request).unwrap();
+    second.write(&dir, "tls").unwrap();
+
+    assert_eq!(text(&dir, "tls.crt"), second.certificate_pem());
+    assert_eq!(text(&dir, "tls.key"), second.private_key_pem());
+    assert_eq!(
+        fs::metadata(dir.join("tls.key")).unwrap().permissions().mode() & 0o777,
+        0o600
+    );
+    assert_eq!(names(&dir), ["ca.crt", "ca.key", "tls.crt", "tls.key"]);
+}
+
+#[test]
+fn rotation_trusts_both_authorities_until_it_is_finished() {
+    let dir = empty_dir("rotation");
+    let old = load_or_create(&dir).unwrap().certificate_pem().unwrap();
+    let rotate = || rotate_authority(&dir, SERVING_CA, "test-ca", Validity::authority_default());
+
+    let new = rotate().unwrap().certificate_pem().unwrap();
+
+    assert_ne!(old, new);
+    assert_eq!(load_or_create(&dir).unwrap().certificate_pem().unwrap(), new);
+    assert_eq!(authority_bundle(&dir, SERVING_CA).unwrap(), format!("{new}{old}"));
+    assert!(matches!(rotate().unwrap_err(), Error::Rotation { .. }));
+    finish_rotation(&dir, SERVING_CA).unwrap();
+    assert_eq!(authority_bundle(&dir, SERVING_CA).unwrap(), new);
+    assert!(matches!(
+        finish_rotation(&dir, SERVING_CA).unwrap_err(),
+        Error::Rotation { .. }
+    ));
+}
+
+#[test]
+fn commands_write_every_kind_and_print_the_bundle_alone() {
+    let dir = empty_dir("commands");
+
+    let serving = [
+        "serving",
+        "--service",
+        "one",
+        "--namespace",
+        "a",
+        "--san",
+        "10.0.0.1",
+        "--validity-days",
+        "7",
+    ];
+    let written = succeed(&dir, &serving);
+    succeed(
+        &dir,
+        &["client", "--user", "system:admin", "--group", "system:masters"],
+    );
+    succeed(&dir, &["front-proxy"]);
+    let bundle = succeed(&dir, &["ca-bundle"]);
+
+    assert!(
+        written.contains("tls.crt") && written.contains("valid until"),
+        "{written}"
+    );
+    assert_eq!(
+        names(&dir),
+        [
+            "ca.crt",
+            "ca.key",
+            "client-ca.crt",
+            "client-ca.key",
+            "front-proxy-ca.crt",
+            "front-proxy-ca.key",
+            "front-proxy-client.crt",
+            "front-proxy-client.key",
+            "tls.crt",
+            "tls.key",
+            "user-system_admin.crt",
+            "user-system_admin.key",
+        ]
+    );
+    assert_eq!(bundle, format!("{}\n", base64_bundle(&text(&dir, "ca.crt"))));
+}
+
+#[test]
+fn serving_again_keeps_the_authority_and_rotating_it_takes_three_commands() {
+    let dir = empty_dir("commands-rotate");
+    let serving = ["serving", "--service", "one", "--namespace", "a"];
+    succeed(&dir, &serving);
+    let (authority, leaf) = (text(&dir, "ca.crt"), text(&dir, "tls.crt"));
+
+    succeed(&dir, &serving);
+    assert_eq!(text(&dir, "ca.crt"), authority);
+    assert_ne!(text(&dir, "tls.crt"), leaf);
+
+    succeed(&dir, &["rotate-ca"]);
+    succeed(&dir, &serving);
+    assert_ne!(text(&dir, "ca.crt"), authority);
+    assert_eq!(text(&dir, "ca-previous.crt"), authority);
+    succeed(&dir, &["rotate-ca", "--finish"]);
+    assert_eq!(names(&dir), ["ca.crt", "ca.key", "tls.crt", "tls.key"]);
+}
+
+#[test]
+fn refused_command_says_why_and_issues_nothing() {
+    let dir = empty_dir("commands-refused");
+
+    let output = run(&dir, &["serving", "--service", "Not_A_Label", "--namespace", "a"]);
+
+    assert!(!output.status.success());
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        message.contains("service \"Not_A_Label\"") && message.contains("DNS label"),
+        "{message}"
+    );
+    assert!(!dir.join("tls.crt").exists());
+}

@@ -1,0 +1,64 @@
+# The control plane that everything runs on: the Go program of tests/controlplane. Expects ROOT,
+# STATE_DIR, LOG_DIR, CONTROL_PLANE_DIR.
+
+# Where the small program itself is built; the programs that it builds are in its cache.
+control_plane_program() {
+  echo "${BROKKR_CACHE_DIR:-${XDG_CACHE_HOME:-${HOME}/.cache}/brokkr-work}/bin/controlplane"
+}
+
+build_control_plane() {
+  local program
+  program=$(control_plane_program)
+  mkdir -p "$(dirname "${program}")"
+  (cd "${ROOT}/tests/controlplane" && CGO_ENABLED=0 go build -o "${program}.new" . && mv "${program}.new" "${program}")
+  "${program}" build
+}
+
+start_control_plane() {
+  start_process control-plane "${LOG_DIR}/control-plane.log" \
+    "$(control_plane_program)" up --dir "${CONTROL_PLANE_DIR}"
+  local deadline=$((SECONDS + 120))
+  until [[ -s "${CONTROL_PLANE_DIR}/state.json" ]]; do
+    if ! process_alive control-plane || ((SECONDS >= deadline)); then
+      tail -n 20 "${LOG_DIR}/control-plane.log"
+      return 1
+    fi
+    sleep 0.1
+  done
+  cp "$(control_plane_state kubeconfig)" "${STATE_DIR}/kubeconfig"
+}
+
+# One value of the control plane's state, such as `kubeconfig` or `serverURL`.
+control_plane_state() { jq -er ".$1" "${CONTROL_PLANE_DIR}/state.json"; }
+
+kubectl_path() { control_plane_state kubectl; }
+
+kubectl() { "$(kubectl_path)" --kubeconfig "${STATE_DIR}/kubeconfig" "$@"; }
+
+# write_kubeconfig FILE TOKEN_FILE: a client of the control plane that has nothing but a token.
+write_kubeconfig() {
+  cat >"$1" <<TEXT
+apiVersion: v1
+kind: Config
+clusters:
+  - name: hub
+    cluster:
+      server: $(control_plane_state serverURL)
+      certificate-authority: $(control_plane_state caFile)
+users:
+  - name: account
+    user:
+      tokenFile: $2
+contexts:
+  - name: hub
+    context: {cluster: hub, user: account}
+current-context: hub
+TEXT
+  chmod 600 "$1"
+}
+
+# account_kubeconfig NAME NAMESPACE ACCOUNT: mints a bound token and a kubeconfig that uses it.
+account_kubeconfig() {
+  (umask 077 && kubectl create token "$3" --namespace "$2" --duration 24h >"${STATE_DIR}/$1.token")
+  write_kubeconfig "${STATE_DIR}/$1.kubeconfig" "${STATE_DIR}/$1.token"
+}

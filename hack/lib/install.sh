@@ -1,0 +1,78 @@
+# What an administrator of the hub does: certificates, APIService, roles, one agent; and the two
+# programs themselves. Expects ROOT, STATE_DIR, LOG_DIR, BIN and the functions of control-plane.sh.
+
+AGENT_NAME=local
+WORK_NAMESPACE=team-a
+
+# A free port of the loopback interface, chosen by the kernel.
+free_port() {
+  python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
+}
+
+# The server is a process, not a pod: its Service is an alias of localhost, and the APIService names
+# the port of the process.
+install_api_service() {
+  "${BIN}/brokkr-certs" serving --dir "${STATE_DIR}/certificates" --service brokkr-apiserver --namespace brokkr-system
+  free_port >"${STATE_DIR}/server-port"
+  local port bundle
+  port=$(<"${STATE_DIR}/server-port")
+  bundle=$("${BIN}/brokkr-certs" ca-bundle --dir "${STATE_DIR}/certificates")
+  kubectl apply -f "${ROOT}/apiservice/namespace.yaml"
+  kubectl create service externalname brokkr-apiserver --namespace brokkr-system --external-name localhost
+  kubectl kustomize "${ROOT}/apiservice" |
+    sed -e "s|\${CA_BUNDLE}|${bundle}|" |
+    without_service |
+    sed -e "/kind: APIService/,\$ s|port: 443|port: ${port}|" |
+    kubectl apply -f -
+  account_kubeconfig server brokkr-system brokkr-apiserver
+}
+
+# Drops the document of kind Service from a stream of YAML documents.
+without_service() { awk 'BEGIN { RS = ORS = "---\n" } !/\nkind: Service\n/'; }
+
+start_server() {
+  start_process server "${LOG_DIR}/server.log" "${BIN}/brokkr-apiserver" \
+    --kubeconfig "${STATE_DIR}/server.kubeconfig" \
+    --database-url-file "${STATE_DIR}/database-url" \
+    --bind-address 127.0.0.1 --secure-port "$(<"${STATE_DIR}/server-port")" \
+    --tls-cert-file "${STATE_DIR}/certificates/tls.crt" \
+    --tls-private-key-file "${STATE_DIR}/certificates/tls.key"
+  wait_until 30 server_ready
+}
+
+server_ready() {
+  process_alive server || return 1
+  curl --silent --fail --cacert "${STATE_DIR}/certificates/ca.crt" \
+    "https://localhost:$(<"${STATE_DIR}/server-port")/readyz"
+}
+
+api_service_available() {
+  kubectl get apiservice v1alpha1.work.brokkr.io \
+    --output 'jsonpath={.status.conditions[?(@.type=="Available")].status}' | grep -qx True
+}
+
+install_agent() {
+  sed "s|\${AGENT_NAME}|${AGENT_NAME}|g" "${ROOT}/apiservice/roles-agent.yaml" | kubectl apply -f -
+  kubectl create clusterrolebinding "brokkr-agent-orders:${AGENT_NAME}" \
+    --clusterrole brokkr-agent-orders --serviceaccount "brokkr-agents:${AGENT_NAME}"
+  kubectl apply -f "${ROOT}/apiservice/roles-agent-cluster.yaml"
+  install_work_namespace "${WORK_NAMESPACE}"
+  sed "s|\${AGENT_NAME}|${AGENT_NAME}|g" "${ROOT}/docs/samples/agent.yaml" | kubectl apply -f -
+  account_kubeconfig agent-hub brokkr-agents "${AGENT_NAME}"
+  account_kubeconfig agent-cluster brokkr-system brokkr-agent
+}
+
+# A namespace that takes work: its consent, and the account its builds run as.
+install_work_namespace() {
+  kubectl create namespace "$1"
+  sed "s|\${NAMESPACE}|$1|g" "${ROOT}/apiservice/roles-runner.yaml" | kubectl apply -f -
+  kubectl create serviceaccount builder-sa --namespace "$1"
+}
+
+start_agent() {
+  start_process agent "${LOG_DIR}/agent.log" "${BIN}/brokkr-agent" \
+    --name "${AGENT_NAME}" \
+    --hub-kubeconfig "${STATE_DIR}/agent-hub.kubeconfig" \
+    --kubeconfig "${STATE_DIR}/agent-cluster.kubeconfig" \
+    --config "${ROOT}/docs/samples/agent-config.yaml"
+}

@@ -1,0 +1,163 @@
+#!/usr/bin/env bash
+# Brings a whole Brokkr Work up on loopback and runs its main job: a container build.
+set -euo pipefail
+
+usage() {
+  cat <<'TEXT'
+Brings up, on loopback and random ports: etcd, kube-apiserver, kube-controller-manager, the Tekton and
+Shipwright controllers, PostgreSQL, brokkr-apiserver behind an APIService, and one brokkr-agent; then
+creates a Build and a WorkOrder and shows them finish.
+
+Usage: hack/local-up.sh [up] [--dir DIR] [--no-demo]
+       hack/local-up.sh demo [--dir DIR]             run the main job again
+       hack/local-up.sh stop|start server|agent [--dir DIR] [--signal NAME]
+       hack/local-up.sh down [--dir DIR]             end and remove all of it
+
+  --dir DIR      where its files are (default: $TMPDIR/brokkr-local-up-UID)
+  --no-demo      bring everything up and stop there
+  --signal NAME  how `stop` ends a process (default: TERM)
+
+Environment:
+  DATABASE_URL      used instead of a private PostgreSQL cluster; its database must be empty or ours
+  CARGO_TARGET_DIR  where the Rust programs are built (default: target)
+
+No kubelet runs here: a driver plays the status of the pods that Tekton creates.
+TEXT
+}
+
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+COMMAND=up
+SUBJECT=
+STATE_DIR=${TMPDIR:-/tmp}/brokkr-local-up-$(id -u)
+DEMO=true
+SIGNAL=TERM
+
+while (($#)); do
+  case $1 in
+    up | down | demo) COMMAND=$1 ;;
+    start | stop)
+      COMMAND=$1
+      SUBJECT=${2:?"$1 needs server or agent"}
+      shift
+      ;;
+    --dir)
+      STATE_DIR=${2:?--dir needs a folder}
+      shift
+      ;;
+    --signal)
+      SIGNAL=${2:?--signal needs a name}
+      shift
+      ;;
+    --no-demo) DEMO=false ;;
+    -h | --help) usage && exit 0 ;;
+    *) echo "unknown argument: $1 (see --help)" >&2 && exit 2 ;;
+  esac
+  shift
+done
+
+LOG_DIR=${STATE_DIR}/logs
+CONTROL_PLANE_DIR=${STATE_DIR}/control-plane
+BIN=${CARGO_TARGET_DIR:-${ROOT}/target}/debug
+for part in steps processes prerequisites postgres control-plane install demo; do
+  # shellcheck source=/dev/null
+  source "${ROOT}/hack/lib/${part}.sh"
+done
+
+up() {
+  local started=${EPOCHREALTIME}
+  if [[ -e "${STATE_DIR}/up" ]]; then
+    echo "Already up in ${STATE_DIR}; 'hack/local-up.sh down' ends it." >&2
+    return 1
+  fi
+  mkdir -p "${LOG_DIR}"
+  chmod 711 "${STATE_DIR}"
+  trap 'interrupted' INT TERM
+  trap 'failed $?' EXIT
+  echo "Brokkr Work on loopback, in ${STATE_DIR}:"
+  step "Prerequisites" install_prerequisites
+  step "Server, agent and certificate tool (cargo build)" build_programs
+  step "Control plane (Go modules; minutes when first built)" build_control_plane
+  step "PostgreSQL" bring_up_database
+  step "etcd, kube-apiserver, controllers, Tekton, Shipwright" start_control_plane
+  step "Certificates, RBAC, APIService" install_api_service
+  step "brokkr-apiserver" start_server
+  step "APIService Available" wait_until 60 api_service_available
+  step "Namespace team-a and the agent's account" install_agent
+  step "brokkr-agent" start_agent
+  kubectl_path >"${STATE_DIR}/kubectl-path"
+  touch "${STATE_DIR}/up"
+  trap - INT TERM EXIT
+  echo "Up after $(elapsed_since "${started}") s."
+  "${DEMO}" && demo
+  next_steps
+}
+
+interrupted() {
+  trap - INT TERM EXIT
+  echo
+  echo "Interrupted: removing what was started."
+  down
+  exit 130
+}
+
+failed() {
+  trap - EXIT
+  (($1 == 0)) && return 0
+  echo "Removing what was started; the logs stay in ${STATE_DIR}.failed" >&2
+  rm -rf "${STATE_DIR}.failed"
+  cp -r "${LOG_DIR}" "${STATE_DIR}.failed" 2>/dev/null || true
+  down
+  exit "$1"
+}
+
+down() {
+  # The agent would wait for its runs, which go with everything else.
+  stop_process agent KILL
+  stop_process server
+  stop_process control-plane
+  stop_postgres
+  rm -rf "${STATE_DIR}"
+}
+
+start() {
+  case ${SUBJECT} in
+    server) start_server ;;
+    agent) start_agent ;;
+    *) echo "start what? server or agent, not ${SUBJECT}" >&2 && return 2 ;;
+  esac
+}
+
+build_programs() {
+  cargo build --manifest-path "${ROOT}/Cargo.toml" --locked \
+    --package brokkr-apiserver --package brokkr-agent --package brokkr-certs
+}
+
+bring_up_database() {
+  if [[ -n "${DATABASE_URL:-}" ]]; then
+    echo "${DATABASE_URL}" >"${STATE_DIR}/database-url"
+  else
+    start_postgres
+    postgres_url >"${STATE_DIR}/database-url"
+  fi
+  chmod 600 "${STATE_DIR}/database-url"
+}
+
+next_steps() {
+  cat <<TEXT
+
+The kubeconfig is ${STATE_DIR}/kubeconfig. To try next:
+
+  export KUBECONFIG=${STATE_DIR}/kubeconfig
+  $(kubectl_path) create -f ${ROOT}/docs/samples/build.yaml
+  $(kubectl_path) get workorders,workorderlogs -n team-a
+  ${ROOT}/hack/local-up.sh down
+TEXT
+}
+
+case ${COMMAND} in
+  up) up ;;
+  down) down ;;
+  demo) demo ;;
+  start) start ;;
+  stop) stop_process "${SUBJECT}" "${SIGNAL}" ;;
+esac

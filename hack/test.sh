@@ -1,0 +1,134 @@
+#!/usr/bin/env bash
+# Runs every test: format and lints, units, integration on real PostgreSQL, the control plane's own
+# tests, and the end-to-end suite on a real kube-apiserver with real Shipwright and Tekton controllers.
+set -euo pipefail
+
+usage() {
+  cat <<'TEXT'
+Usage: hack/test.sh [PART...]
+
+Parts, in order; all of them when none is named:
+  lint           cargo fmt, clippy with warnings as errors, gofmt, go vet, shell syntax
+  deny           licences, bans and sources of the dependencies (cargo-deny)
+  unit           tests inside the crates, documents and manifests
+  integration    library, server and agent on real PostgreSQL
+  controlplane   the Go program that runs the control plane
+  e2e            everything together, with kubectl, kube-rs and client-go
+
+Environment:
+  DATABASE_URL            used for integration tests instead of a private cluster
+  BROKKR_TEST_KUBECONFIG  points the end-to-end tests at another cluster, which must carry the label
+                          work.brokkr.io/test=allowed on its namespace kube-system
+  CARGO_TARGET_DIR        where Rust is built (default: target)
+TEXT
+}
+
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+cd "${ROOT}"
+STATE_DIR=$(mktemp -d "${TMPDIR:-/tmp}/brokkr-test.XXXXXX")
+LOG_DIR=${STATE_DIR}/logs
+mkdir -p "${LOG_DIR}"
+trap 'rm -rf "${STATE_DIR}"' EXIT
+for part in steps prerequisites control-plane; do
+  # shellcheck source=/dev/null
+  source "${ROOT}/hack/lib/${part}.sh"
+done
+
+passed_total=0
+failed_total=0
+summary=()
+
+# counted PART COMMAND...: runs it with its output shown and adds up what its test runners report.
+counted() {
+  local part=$1 log=${LOG_DIR}/$1.log code=0 started=${SECONDS}
+  shift
+  echo "== ${part}"
+  "$@" 2>&1 | tee "${log}" || code=$?
+  local passed failed skipped
+  passed=$(sum_of "${log}" 's/^test result: .* ([0-9]+) passed; .*/\1/p' 's/^Go: ([0-9]+) passed.*/\1/p')
+  failed=$(sum_of "${log}" 's/^test result: .* ([0-9]+) failed; .*/\1/p' 's/^Go: .* ([0-9]+) failed.*/\1/p')
+  skipped=$(sum_of "${log}" 's/^test result: .* ([0-9]+) ignored; .*/\1/p' 's/^Go: .* ([0-9]+) skipped.*/\1/p')
+  if ((code != 0 && failed == 0)); then failed=1; fi
+  if ((skipped > 0)); then
+    echo "${part}: ${skipped} tests were skipped; a test runs or does not exist" >&2
+    failed=$((failed + skipped))
+  fi
+  passed_total=$((passed_total + passed))
+  failed_total=$((failed_total + failed))
+  summary+=("$(printf '  %-14s %5d passed %5d failed %5ds' "${part}" "${passed}" "${failed}" $((SECONDS - started)))")
+}
+
+sum_of() {
+  local log=$1
+  shift
+  local sum=0 number
+  for number in $(sed -nE "$(printf '%s;' "$@")" "${log}"); do sum=$((sum + number)); done
+  echo "${sum}"
+}
+
+lint() {
+  cargo fmt --all --check &&
+    cargo clippy --workspace --all-targets --locked --quiet -- --deny warnings &&
+    unformatted_go &&
+    (cd tests/controlplane && go vet ./...) &&
+    find hack .ci -type f \( -name '*.sh' -o -name run \) -exec bash -n {} \;
+}
+
+unformatted_go() {
+  local files
+  files=$(gofmt -l tests)
+  [[ -z "${files}" ]] || { echo "gofmt: ${files}" && return 1; }
+}
+
+deny() {
+  command -v cargo-deny >/dev/null || cargo install cargo-deny --locked --quiet --root "${HOME}/.cargo"
+  cargo deny --offline check --hide-inclusion-graph bans licenses sources
+}
+
+unit() { cargo test --workspace --locked --lib --bins --quiet && cargo test --workspace --locked --doc --quiet; }
+
+integration() {
+  cargo test --workspace --exclude brokkr-tests --locked --quiet --test '*' -- --test-threads 4 &&
+    cargo test --package brokkr-tests --locked --quiet --test documents
+}
+
+# `CGO_ENABLED=0 go test -json` is counted here: its plain output has no totals.
+go_tests() {
+  local log=${LOG_DIR}/go.json code=0
+  (cd tests/controlplane && CGO_ENABLED=0 go test -json ./... "$@") >"${log}" || code=$?
+  jq -r 'select(.Action == "output" and .Test != null and (.Output | test("FAIL|panic|Error|_test.go"))) | .Output' "${log}" | sed '/^$/d'
+  echo "Go: $(go_count pass "${log}") passed, $(go_count fail "${log}") failed, $(go_count skip "${log}") skipped"
+  return "${code}"
+}
+
+go_count() { jq -s "[.[] | select(.Test != null and .Action == \"$1\")] | length" "$2"; }
+
+controlplane() { build_control_plane && go_tests; }
+
+e2e() {
+  build_control_plane &&
+    cargo build --workspace --locked --quiet &&
+    cargo test --package brokkr-tests --locked --test e2e
+}
+
+parts=(lint deny unit integration controlplane e2e)
+chosen=()
+while (($#)); do
+  case $1 in
+    -h | --help) usage && exit 0 ;;
+    *)
+      [[ " ${parts[*]} " == *" $1 "* ]] || { echo "no part is called $1 (see --help)" >&2 && exit 2; }
+      chosen+=("$1")
+      ;;
+  esac
+  shift
+done
+((${#chosen[@]})) || chosen=("${parts[@]}")
+
+install_prerequisites
+for part in "${chosen[@]}"; do counted "${part}" "${part}"; done
+
+echo
+printf '%s\n' "${summary[@]}"
+echo "${passed_total} passed, ${failed_total} failed"
+((failed_total == 0))

@@ -1,0 +1,117 @@
+//! Programs that die in the middle of a build: it ends in the log, once, with one BuildRun.
+
+use std::time::Duration;
+
+use brokkr_tests::{Installation, Part, TestNamespace, eventually};
+use serde_json::{Value, json};
+
+use crate::disruption;
+use crate::main_job::entry_of;
+
+const LIMIT: Duration = Duration::from_secs(120);
+
+/// A build that runs until the test lets it end.
+async fn hanging_build(namespace: &TestNamespace, name: &str) {
+    namespace.play(&[(name, json!({"outcome": "hang"}))]).await;
+    namespace.build(name).await;
+    namespace
+        .order(name, name, json!({"sideEffects": "Idempotent"}))
+        .await;
+    eventually("the build runs", LIMIT, || async {
+        let order = namespace.get("workorder", name).await?;
+        (order["status"]["phase"] == "Running").then_some(())
+    })
+    .await;
+}
+
+async fn let_it_end(namespace: &TestNamespace, name: &str) {
+    namespace
+        .play(&[(name, json!({"outcome": "success", "digest": "sha256:feed"}))])
+        .await;
+}
+
+/// The one entry, after the build has ended once and one BuildRun did it.
+async fn ended_once(namespace: &TestNamespace, name: &str) -> Value {
+    let entry = entry_of(namespace, name, LIMIT).await;
+    assert_eq!(entry["status"]["outcome"], "Succeeded", "{entry:#}");
+    assert_eq!(
+        entry["status"]["results"]["imageDigest"], "sha256:feed",
+        "{entry:#}"
+    );
+    assert_eq!(namespace.entries(name).await.len(), 1);
+    assert_eq!(namespace.list("buildruns").await.len(), 1, "{entry:#}");
+    entry
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn server_killed_in_the_middle_of_a_build_and_started_again() {
+    let _alone = disruption().await;
+    let installation = Installation::shared().await;
+    let namespace = TestNamespace::create(installation, "server-kill").await;
+    hanging_build(&namespace, "app").await;
+
+    installation.stop(Part::Server, "KILL").await;
+    installation.start(Part::Server).await;
+    eventually("the API is back", LIMIT, || async {
+        namespace.kubectl("get workorders").await.success.then_some(())
+    })
+    .await;
+    let_it_end(&namespace, "app").await;
+
+    let entry = ended_once(&namespace, "app").await;
+    assert_eq!(entry["status"]["lostAttempts"], 0, "{entry:#}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn agent_killed_and_restarted_within_its_lease_adopts_its_run() {
+    let _alone = disruption().await;
+    let installation = Installation::shared().await;
+    let namespace = TestNamespace::create(installation, "agent-kill").await;
+    hanging_build(&namespace, "app").await;
+
+    installation.stop(Part::Agent, "KILL").await;
+    installation.start(Part::Agent).await;
+    let_it_end(&namespace, "app").await;
+
+    let entry = ended_once(&namespace, "app").await;
+    assert_eq!(
+        entry["status"]["attempts"].as_array().map(Vec::len),
+        Some(1),
+        "{entry:#}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn agent_restarted_after_its_lease_adopts_the_run_of_its_lost_attempt() {
+    let _alone = disruption().await;
+    let installation = Installation::shared().await;
+    let kubectl = installation.kubectl();
+    kubectl
+        .run(r#"patch agent local --type=merge -p {"spec":{"leaseSeconds":15}}"#)
+        .await
+        .ok();
+    let namespace = TestNamespace::create(installation, "agent-lost").await;
+    hanging_build(&namespace, "app").await;
+
+    installation.stop(Part::Agent, "KILL").await;
+    eventually("the attempt is lost", LIMIT, || async {
+        let order = namespace.get("workorder", "app").await?;
+        (order["status"]["lostAttempts"] == 1).then_some(())
+    })
+    .await;
+    installation.start(Part::Agent).await;
+    let_it_end(&namespace, "app").await;
+
+    let entry = ended_once(&namespace, "app").await;
+    kubectl
+        .run(r#"patch agent local --type=merge -p {"spec":{"leaseSeconds":60}}"#)
+        .await
+        .ok();
+    let attempts = entry["status"]["attempts"].as_array().expect("attempts");
+    assert_eq!(attempts.len(), 2, "{entry:#}");
+    assert_eq!(attempts[0]["outcome"], "Lost", "{entry:#}");
+    assert_eq!(
+        entry["status"]["retryCount"], 0,
+        "a lost attempt is not charged to maxRetries"
+    );
+}

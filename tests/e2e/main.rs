@@ -1,0 +1,27 @@
+//! End to end: kubectl, kube-rs and client-go against a real kube-apiserver, the real Tekton and Shipwright
+//! controllers, PostgreSQL, the server behind its APIService, and an agent with nothing but tokens.
+//!
+//! All tests share one installation. Tests that stop a program of it hold `disruption()` alone; all
+//! others hold it together with each other.
+
+mod access;
+mod agents;
+mod clients;
+mod faults;
+mod kubectl;
+mod main_job;
+mod outcomes;
+
+use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+static DISRUPTION: RwLock<()> = RwLock::const_new(());
+
+/// Held by a test that needs everything running.
+async fn undisturbed() -> RwLockReadGuard<'static, ()> {
+    DISRUPTION.read().await
+}
+
+/// Held by a test that stops a program.
+async fn disruption() -> RwLockWriteGuard<'static, ()> {
+    DISRUPTION.write().await
+}

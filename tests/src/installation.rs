@@ -1,0 +1,188 @@
+//! A whole installation: control plane, PostgreSQL, server, agent.
+//!
+//! One is brought up for a test binary and removed when its process ends, however it ends: a guard
+//! process waits for the end of a pipe that only the test process holds.
+//!
+//! `BROKKR_TEST_KUBECONFIG` points at another control plane, which must carry the label
+//! `work.brokkr.io/test=allowed` on its namespace kube-system; `KUBECONFIG` is never read.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use tokio::sync::OnceCell;
+
+use crate::kubectl::Kubectl;
+
+/// A program of the product that a test may stop and start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// `brokkr-apiserver`
+    Server,
+    /// `brokkr-agent`
+    Agent,
+}
+
+impl Part {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Server => "server",
+            Self::Agent => "agent",
+        }
+    }
+}
+
+/// A running installation.
+#[derive(Debug)]
+pub struct Installation {
+    directory: PathBuf,
+    kubectl_program: PathBuf,
+    /// Holds the pipe whose end removes the installation.
+    _guard: Child,
+}
+
+static SHARED: OnceCell<Installation> = OnceCell::const_new();
+
+impl Installation {
+    /// The installation of this test binary, brought up by the first test that asks.
+    pub async fn shared() -> &'static Self {
+        SHARED
+            .get_or_init(|| async { tokio::task::spawn_blocking(Self::up).await.expect("it comes up") })
+            .await
+    }
+
+    /// Brings an installation of its own up.
+    ///
+    /// # Panics
+    /// When it does not come up; the output says why.
+    #[must_use]
+    pub fn up() -> Self {
+        let directory = std::env::temp_dir().join(format!("brokkr-e2e-{}", uuid::Uuid::new_v4().simple()));
+        let guard = guard(&directory);
+        run_script(&directory, &["up", "--no-demo"]);
+        let program = std::fs::read_to_string(directory.join("kubectl-path")).expect("the path of kubectl");
+        Self {
+            kubectl_program: program.trim().into(),
+            directory,
+            _guard: guard,
+        }
+    }
+
+    /// kubectl as the cluster's administrator.
+    #[must_use]
+    pub fn kubectl(&self) -> Kubectl {
+        Kubectl::new(&self.kubectl_program, &self.directory.join("kubeconfig"))
+    }
+
+    /// kubectl as a service account, with nothing but a token of it.
+    pub async fn kubectl_as(&self, namespace: &str, account: &str) -> Kubectl {
+        Kubectl::new(
+            &self.kubectl_program,
+            &self.account_kubeconfig(namespace, account).await,
+        )
+    }
+
+    /// A client as the cluster's administrator.
+    pub async fn client(&self) -> kube::Client {
+        client_of(&self.directory.join("kubeconfig")).await
+    }
+
+    /// A client as a service account, with nothing but a token of it.
+    pub async fn client_as(&self, namespace: &str, account: &str) -> kube::Client {
+        client_of(&self.account_kubeconfig(namespace, account).await).await
+    }
+
+    /// A kubeconfig that holds nothing but a token of a service account.
+    pub async fn account_kubeconfig(&self, namespace: &str, account: &str) -> PathBuf {
+        let token = self
+            .kubectl()
+            .run(&format!("create token {account} -n {namespace}"))
+            .await
+            .ok();
+        let mut config = Kubeconfig::read_from(self.directory.join("kubeconfig")).expect("a kubeconfig");
+        for user in &mut config.auth_infos {
+            user.auth_info = Some(kube::config::AuthInfo {
+                token: Some(token.trim().to_owned().into()),
+                ..kube::config::AuthInfo::default()
+            });
+        }
+        let path = self.directory.join(format!("{namespace}-{account}.kubeconfig"));
+        // JSON is YAML.
+        std::fs::write(&path, serde_json::to_vec(&config).expect("a writable kubeconfig")).expect("a file");
+        path
+    }
+
+    /// Ends a program with a signal, such as `KILL`, and waits until it is gone.
+    pub async fn stop(&self, part: Part, signal: &'static str) {
+        self.script(&["stop", part.name(), "--signal", signal]).await;
+    }
+
+    /// Starts a program and waits until it is ready.
+    pub async fn start(&self, part: Part) {
+        self.script(&["start", part.name()]).await;
+    }
+
+    /// Where its files are: kubeconfigs, certificates, logs.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    async fn script(&self, arguments: &[&'static str]) {
+        let (directory, arguments) = (self.directory.clone(), arguments.to_vec());
+        tokio::task::spawn_blocking(move || run_script(&directory, &arguments))
+            .await
+            .expect("the script runs");
+    }
+}
+
+fn repository() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("the crate lies in the repository")
+}
+
+fn script() -> PathBuf {
+    repository().join("hack/local-up.sh")
+}
+
+fn run_script(directory: &Path, arguments: &[&str]) {
+    let output = Command::new(script())
+        .args(arguments)
+        .arg("--dir")
+        .arg(directory)
+        .stdin(Stdio::null())
+        .output()
+        .expect("hack/local-up.sh starts");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    assert!(
+        output.status.success(),
+        "{arguments:?}: {}{}",
+        text(&output.stdout),
+        text(&output.stderr)
+    );
+}
+
+/// Removes the installation once this process is gone: then its end of the pipe is closed.
+fn guard(directory: &Path) -> Child {
+    Command::new("sh")
+        .args([
+            "-c",
+            "trap '' INT TERM HUP; cat >/dev/null; exec \"$0\" down --dir \"$1\" >/dev/null 2>&1",
+        ])
+        .arg(script())
+        .arg(directory)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("sh starts")
+}
+
+async fn client_of(kubeconfig: &Path) -> kube::Client {
+    let kubeconfig = Kubeconfig::read_from(kubeconfig).expect("a kubeconfig");
+    let config = kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await;
+    // A second provider may be linked by a test: the choice is made here, once.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    kube::Client::try_from(config.expect("a usable kubeconfig")).expect("a client")
+}
