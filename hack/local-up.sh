@@ -111,8 +111,10 @@ failed() {
 }
 
 down() {
-  local name
-  for name in agent server control-plane; do stop_process "${name}"; done
+  # The agent would wait for its runs, which go with everything else.
+  stop_process agent KILL
+  stop_process server
+  stop_process control-plane
   stop_postgres
   rm -rf "${STATE_DIR}"
 }

@@ -92,10 +92,10 @@ integration() {
     cargo test --package brokkr-tests --locked --quiet --test documents
 }
 
-# `go test -json` is counted here: its plain output has no totals.
+# `CGO_ENABLED=0 go test -json` is counted here: its plain output has no totals.
 go_tests() {
   local log=${LOG_DIR}/go.json code=0
-  (cd tests/controlplane && go test -json ./... "$@") >"${log}" || code=$?
+  (cd tests/controlplane && CGO_ENABLED=0 go test -json ./... "$@") >"${log}" || code=$?
   jq -r 'select(.Action == "output" and .Test != null and (.Output | test("FAIL|panic|Error|_test.go"))) | .Output' "${log}" | sed '/^$/d'
   echo "Go: $(go_count pass "${log}") passed, $(go_count fail "${log}") failed, $(go_count skip "${log}") skipped"
   return "${code}"

@@ -10,7 +10,7 @@ build_control_plane() {
   local program
   program=$(control_plane_program)
   mkdir -p "$(dirname "${program}")"
-  (cd "${ROOT}/tests/controlplane" && go build -o "${program}.new" . && mv "${program}.new" "${program}")
+  (cd "${ROOT}/tests/controlplane" && CGO_ENABLED=0 go build -o "${program}.new" . && mv "${program}.new" "${program}")
   "${program}" build
 }
 

@@ -113,6 +113,9 @@ func supervise(ctx context.Context, stop context.CancelCauseFunc, options upOpti
 	if err := cluster.Start(startCtx); err != nil {
 		return unlessStopped(ctx, err)
 	}
+	if err := cluster.PlayPods(ctx); err != nil {
+		return err
+	}
 	if err := state.Write(options.dir, cluster.State()); err != nil {
 		return err
 	}

@@ -21,6 +21,7 @@ use tracing::{info, warn};
 use super::{Prerequisite, Run, WorkHandler, is_child_of};
 use crate::apply::{self, BUILD_KIND, SHIPWRIGHT_GROUP, SHIPWRIGHT_VERSION};
 use crate::cluster::{Cluster, ClusterError, ServedKind, call};
+use crate::doorbell::reconnect;
 use crate::outcome::build_run::{Executor, Observed};
 use crate::outcome::{Failure, Outcome, build_run};
 use crate::permissions::{self, Attempted};
@@ -260,7 +261,7 @@ async fn wait_for_end(
     build_runs: &Api<DynamicObject>,
     child: &ChildReference,
 ) -> Option<Value> {
-    let states = watcher::watch_object(build_runs.clone(), &child.name).default_backoff();
+    let states = watcher::watch_object(build_runs.clone(), &child.name).backoff(reconnect());
     let mut states = std::pin::pin!(states);
     while let Some(state) = states.next().await {
         match state {

@@ -13,18 +13,15 @@
 //! Reasons differ between Shipwright and Tekton versions (a newer Tekton's `StepFailed` shows through an older
 //! Shipwright), so both vocabularies are in the table of reasons.
 
-use brokkr_apis::work::v1alpha1::{FailureScope, Results, reasons};
+use brokkr_apis::work::v1alpha1::{FailureScope, reasons};
 use serde_json::Value;
 
-use super::{Failure, Outcome};
+use super::{Failure, Outcome, build_results};
 
 /// The exit code of Shipwright's image processing when a scan found vulnerabilities.
 const EXIT_VULNERABILITIES: i32 = 22;
 /// The exit code of a process the kernel killed, mostly for want of memory.
 const EXIT_KILLED: i32 = 137;
-/// How many vulnerabilities are passed on; the rest is counted.
-const VULNERABILITIES_MAX: usize = 200;
-
 /// What was seen of a build.
 #[derive(Clone, Copy, Debug)]
 pub struct Observed<'a> {
@@ -123,7 +120,7 @@ fn build_reason(reason: &str) -> &'static str {
 
 fn succeeded(observed: Observed<'_>, condition: &Value) -> Outcome {
     Outcome::Succeeded {
-        results: results(observed),
+        results: build_results::results(observed),
         message: sentence(observed.build_run, condition, ""),
     }
 }
@@ -321,50 +318,6 @@ fn confirmed_ended(observed: Observed<'_>, reason: &str) -> bool {
         (Some(named), None) if named.kind == "PipelineRun" => reason != "BuildRunCanceled",
         (Some(_), None) => reason != "TaskRunIsMissing",
     }
-}
-
-/// What a succeeded build produced.
-fn results(observed: Observed<'_>) -> Results {
-    const PLACES: [(&str, &str); 9] = [
-        ("imageDigest", "/status/output/digest"),
-        ("imageSize", "/status/output/size"),
-        ("commitSha", "/status/source/git/commitSha"),
-        ("commitAuthor", "/status/source/git/commitAuthor"),
-        ("branchName", "/status/source/git/branchName"),
-        ("sourceDigest", "/status/source/ociArtifact/digest"),
-        ("sourceTimestamp", "/status/source/timestamp"),
-        ("startTime", "/status/startTime"),
-        ("completionTime", "/status/completionTime"),
-    ];
-    let run = observed.build_run;
-    let mut results: Results = PLACES
-        .iter()
-        .filter_map(|(name, place)| Some(((*name).to_owned(), run.pointer(place)?.clone())))
-        .collect();
-    if let Some(image) = image(observed) {
-        results.insert("image".to_owned(), image.clone());
-    }
-    if let Some(found) = run
-        .pointer("/status/output/vulnerabilities")
-        .and_then(Value::as_array)
-    {
-        let kept: Vec<Value> = found.iter().take(VULNERABILITIES_MAX).cloned().collect();
-        results.insert("vulnerabilities".to_owned(), kept.into());
-        results.insert("vulnerabilityCount".to_owned(), found.len().into());
-    }
-    results
-}
-
-/// The image that was pushed: the run's own output wins over the Build's, of which the run keeps a snapshot.
-fn image<'a>(observed: Observed<'a>) -> Option<&'a Value> {
-    let run = observed.build_run;
-    run.pointer("/spec/output/image")
-        .or_else(|| run.pointer("/status/buildSpec/output/image"))
-        .or_else(|| {
-            observed
-                .build
-                .and_then(|build| build.pointer("/spec/output/image"))
-        })
 }
 
 /// The only condition type Shipwright and Tekton write on a run.

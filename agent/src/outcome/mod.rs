@@ -4,6 +4,7 @@
 //! an [`Outcome`] only for what it did itself (refusing a manifest, missing a permission). Whether a failure is
 //! retried is not decided here: the hub decides it from the normalised reason.
 
+mod build_results;
 pub mod build_run;
 #[cfg(test)]
 mod tests;

@@ -2,6 +2,8 @@
 //!
 //! What the real hub and the real engines do with the same calls is the end-to-end suite's business.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
+
 mod engine;
 mod hub;
 
@@ -168,7 +170,7 @@ async fn a_lost_claim_is_left_running_unless_running_twice_does_harm() {
 
     for name in ["order-1", "order-2"] {
         hub.change(name, |order| {
-            (order.fence, order.phase) = (0, "Requeued".to_owned())
+            (order.fence, order.phase) = (0, "Requeued".to_owned());
         });
     }
 
@@ -353,7 +355,7 @@ async fn a_claim_that_lapsed_and_came_back_goes_on_with_its_run() {
     .await;
 
     // The claim is lost and granted anew before the agent has learnt of the loss.
-    hub.change("order-1", |order| order.regrant_with_unfinished_child());
+    hub.change("order-1", hub::Order::regrant_with_unfinished_child);
     hub.until("the run is reported again", |state| {
         state.orders[0].progress.get(1).cloned()
     })

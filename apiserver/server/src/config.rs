@@ -100,9 +100,9 @@ mod tests {
         let files = [
             "brokkr-apiserver",
             "--tls-cert-file",
-            file!(),
+            concat!(env!("CARGO_MANIFEST_DIR"), "/src/config.rs"),
             "--tls-private-key-file",
-            "Cargo.toml",
+            concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"),
         ];
         Options::parse_from(files.iter().chain(arguments)).try_into()
     }

@@ -1,6 +1,7 @@
 //! The aggregated API server of `work.brokkr.io`.
 
 pub mod config;
+pub mod events;
 pub mod install;
 pub mod lifecycle;
 pub mod logging;

@@ -17,8 +17,9 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::CompletedConfig;
+use crate::events::Recorder;
 use crate::queue::{Queue, Sweeper};
-use crate::{install, migrate};
+use crate::{events, install, migrate};
 
 /// Runs until SIGTERM or SIGINT, then drains.
 ///
@@ -47,6 +48,8 @@ pub async fn run(config: CompletedConfig) -> anyhow::Result<()> {
     let queue = Arc::new(Queue::new(storage.clone(), Arc::new(namespaces.clone())));
     let sweeper = Sweeper::new(storage.clone(), Arc::new(namespaces.clone()));
     let sweeping = tokio::spawn(sweeper.run(background.clone()));
+    let recorder = Recorder::start(client.clone(), &instance(), &background);
+    let recording = tokio::spawn(events::run(storage.clone(), recorder, background.clone()));
     let groups = vec![install::api_group(&storage, &queue)];
     let handler = Endpoints::new(
         groups,
@@ -70,10 +73,16 @@ pub async fn run(config: CompletedConfig) -> anyhow::Result<()> {
 
     background.cancel();
     sweeping.await.context("serving the queue")?;
+    recording.await.context("following orders for Events")?;
     auth.stopped().await;
     following.await.context("following namespaces")?;
     storage.shutdown().await;
     Ok(())
+}
+
+/// What Events call this replica: the name of its pod.
+fn instance() -> String {
+    std::env::var("HOSTNAME").unwrap_or_else(|_| "brokkr-apiserver".to_owned())
 }
 
 async fn client(config: &CompletedConfig) -> anyhow::Result<Client> {

@@ -36,7 +36,7 @@ impl DeleteCall {
         let mut errors = Vec::new();
         let dry_run = dry_run(options.dry_run.as_deref().unwrap_or_default(), &mut errors);
         let propagation_policy = propagation_policy(&options, &mut errors);
-        invalid("DeleteOptions", errors)?;
+        invalid("DeleteOptions", &errors)?;
         let preconditions = options.preconditions.unwrap_or_default();
         Ok(Self {
             request: DeleteRequest {

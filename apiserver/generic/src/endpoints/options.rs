@@ -114,7 +114,7 @@ impl ListQuery {
 
     /// The options of a list.
     pub(crate) fn into_list(self, namespace: Option<String>) -> Result<ListOptions, StatusError> {
-        invalid("ListOptions", self.list_errors())?;
+        invalid("ListOptions", &self.list_errors())?;
         let version = self.list_version()?;
         Ok(ListOptions {
             namespace,
@@ -177,7 +177,7 @@ impl ListQuery {
     pub(crate) fn into_watch(self, namespace: Option<String>) -> Result<WatchOptions, StatusError> {
         let mut errors = self.watch_errors();
         let freshness = freshness(&self.resource_version).map_err(|error| errors.push(error));
-        invalid("ListOptions", errors)?;
+        invalid("ListOptions", &errors)?;
         // An error was pushed above, so the default is never used.
         let freshness = freshness.unwrap_or(Freshness::Latest);
         let start = match (self.send_initial_events, freshness) {
@@ -281,7 +281,7 @@ impl WriteOptions {
                 "may be set only on an apply patch",
             ));
         }
-        invalid(kind, errors)?;
+        invalid(kind, &errors)?;
         Ok(Self {
             dry_run,
             field_manager,
@@ -322,9 +322,9 @@ pub(crate) fn not_supported(field: &str, value: &str, known: &[&str]) -> FieldEr
 }
 
 /// Refuses options with errors.
-pub(crate) fn invalid(kind: &str, errors: Vec<FieldError>) -> Result<(), StatusError> {
+pub(crate) fn invalid(kind: &str, errors: &[FieldError]) -> Result<(), StatusError> {
     if errors.is_empty() {
         return Ok(());
     }
-    Err(StatusError::invalid(META_GROUP, kind, "", &errors))
+    Err(StatusError::invalid(META_GROUP, kind, "", errors))
 }

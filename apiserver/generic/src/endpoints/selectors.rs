@@ -138,7 +138,7 @@ fn requirement(key: &str, operator: LabelOperator, values: Vec<String>) -> Resul
         if ordered && value.parse::<i64>().is_err() {
             return Err(format!("{value:?} is no integer, which > and < compare with"));
         }
-        if !ordered && !(value.is_empty() || is_label_name(value)) {
+        if !(ordered || value.is_empty() || is_label_name(value)) {
             return Err(format!("{value:?} is no label value"));
         }
     }

@@ -145,7 +145,8 @@ pub trait SetMutation: Send + Sync + 'static {
     fn name(&self) -> &'static str;
 
     /// The statement: one parameter, the inputs as `$1::json`; it returns one column of json text per
-    /// row. It may delete or lock side rows but never writes objects.
+    /// row. It may delete or lock side rows but never writes objects. Everybody waits while it runs: it
+    /// must be served by indexes, and is planned without sequential scans, hash and merge joins.
     fn statement(&self) -> &'static str;
 
     /// Decides. Pure: it depends on its arguments alone. `now` is the database's clock, read under the

@@ -3,6 +3,7 @@ package components
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 
 	"k8s.io/client-go/kubernetes"
@@ -22,11 +23,11 @@ func (c *Cluster) startAPIServer(context.Context) error {
 		return err
 	}
 	c.serverURL = fmt.Sprintf("https://%s:%d", loopback, port)
-	arguments := append(c.servingFlags(port), c.identityFlags()...)
+	arguments := slices.Concat(c.servingFlags(port), c.identityFlags(), c.frontProxyFlags(), c.kubeletFlags())
 	_, err = c.supervisor.Start(process.Spec{
 		Name: buildcache.APIServer,
 		Path: c.binaries.Path(buildcache.APIServer),
-		Args: append(arguments, c.frontProxyFlags()...),
+		Args: arguments,
 	})
 	return err
 }
@@ -67,6 +68,16 @@ func (c *Cluster) frontProxyFlags() []string {
 		"--requestheader-extra-headers-prefix=X-Remote-Extra-",
 		"--proxy-client-cert-file=" + c.files.FrontProxyCert,
 		"--proxy-client-key-file=" + c.files.FrontProxyKey,
+	}
+}
+
+// kubeletFlags let kube-apiserver fetch logs from the pod driver.
+func (c *Cluster) kubeletFlags() []string {
+	return []string{
+		"--kubelet-certificate-authority=" + c.files.ClientCA,
+		"--kubelet-client-certificate=" + c.files.KubeletClientCert,
+		"--kubelet-client-key=" + c.files.KubeletClientKey,
+		"--kubelet-preferred-address-types=InternalIP",
 	}
 }
 

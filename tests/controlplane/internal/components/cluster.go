@@ -82,8 +82,12 @@ func (c *Cluster) Start(ctx context.Context) error {
 	if err := c.install(ctx); err != nil {
 		return err
 	}
+	// Controllers use accounts of their own, which may do nothing before the
+	// default policy stands; readiness includes it.
+	if err := c.awaitReady(ctx); err != nil {
+		return err
+	}
 	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return c.awaitReady(ctx) })
 	for component, start := range map[Component]func(context.Context) error{
 		ControllerManager: c.runControllerManager,
 		Tekton:            c.runTekton,
@@ -101,9 +105,6 @@ func (c *Cluster) Exits() <-chan process.Exit { return c.supervisor.Exits() }
 
 // Stop kills all children.
 func (c *Cluster) Stop() { c.supervisor.Stop() }
-
-// Admin returns the configuration of a client with all rights.
-func (c *Cluster) Admin() *rest.Config { return rest.CopyConfig(c.admin) }
 
 // State describes the running control plane.
 func (c *Cluster) State() state.State {

@@ -23,6 +23,9 @@ type Files struct {
 	FrontProxyCert, FrontProxyKey       string
 	ServerCert, ServerKey               string
 	AdminCert, AdminKey                 string
+	// The pod driver serves logs with NodeCert, to whoever has KubeletClientCert.
+	NodeCert, NodeKey                   string
+	KubeletClientCert, KubeletClientKey string
 	ControllerManagerCert               string
 	ControllerManagerKey                string
 	// ServiceAccountKey signs service account tokens and ServiceAccountPublic
@@ -39,6 +42,8 @@ func filesIn(dir string) Files {
 		FrontProxyCert: path("front-proxy-client.crt"), FrontProxyKey: path("front-proxy-client.key"),
 		ServerCert: path("apiserver.crt"), ServerKey: path("apiserver.key"),
 		AdminCert: path("admin.crt"), AdminKey: path("admin.key"),
+		NodeCert: path("node.crt"), NodeKey: path("node.key"),
+		KubeletClientCert: path("kubelet-client.crt"), KubeletClientKey: path("kubelet-client.key"),
 		ControllerManagerCert: path("controller-manager.crt"),
 		ControllerManagerKey:  path("controller-manager.key"),
 		ServiceAccountKey:     path("service-account.key"),
@@ -86,6 +91,8 @@ func mint(files Files, serverHosts []string) error {
 		{func() (Pair, error) { return frontProxy.Client(FrontProxyName) }, files.FrontProxyCert, files.FrontProxyKey},
 		{func() (Pair, error) { return cluster.Server("kube-apiserver", serverHosts...) }, files.ServerCert, files.ServerKey},
 		{func() (Pair, error) { return cluster.Client("admin", "system:masters") }, files.AdminCert, files.AdminKey},
+		{func() (Pair, error) { return cluster.Server("pod-driver", "127.0.0.1") }, files.NodeCert, files.NodeKey},
+		{func() (Pair, error) { return cluster.Client("kube-apiserver-kubelet-client") }, files.KubeletClientCert, files.KubeletClientKey},
 		{func() (Pair, error) { return cluster.Client("system:kube-controller-manager") }, files.ControllerManagerCert, files.ControllerManagerKey},
 	}
 	for _, leaf := range leaves {

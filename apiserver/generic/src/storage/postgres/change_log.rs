@@ -150,8 +150,9 @@ pub(crate) async fn snapshot(
     let mut tx = connection.begin().await?;
     tx.execute("set transaction isolation level repeatable read, read only")
         .await?;
-    // Reading everything may take longer than any other statement.
-    tx.execute("set local statement_timeout = 0").await?;
+    // Reading everything may take longer than any other statement, and is best done in one sweep.
+    tx.execute("set local statement_timeout = 0; set local enable_seqscan = on")
+        .await?;
     let version = current_version(&mut tx).await?;
     let mut objects = Vec::new();
     for resource in resources.cached() {

@@ -130,7 +130,7 @@ mod tests {
     #[test]
     fn an_update_does_not_write_the_status() {
         let new = changed(&order(), |new| {
-            new.status.as_mut().unwrap().phase = WorkOrderPhase::Succeeded
+            new.status.as_mut().unwrap().phase = WorkOrderPhase::Succeeded;
         });
         assert_eq!(new, order());
     }

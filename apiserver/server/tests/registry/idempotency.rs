@@ -1,0 +1,140 @@
+//! Idempotency keys: the same work is done once per namespace.
+
+use brokkr_apis::work::v1alpha1::WorkOrderPhase;
+use generic_apiserver::registry::{RegistryError, RestStorage};
+use generic_apiserver::storage::StorageError;
+use serde_json::json;
+
+use crate::fixture::{Fixture, USER, conflict, context, key};
+
+/// An order of key `k` that has succeeded and is gone.
+async fn done() -> Fixture {
+    let fixture = Fixture::new().await;
+    fixture.agent("east", &[]).await;
+    fixture.create("a", json!({"idempotencyKey": "k"})).await.unwrap();
+    let grant = fixture.claim("east", "a").await.unwrap();
+    fixture.complete("east", &grant).await.unwrap();
+    fixture.delete("a", None).await.unwrap();
+    fixture
+}
+
+#[tokio::test]
+async fn work_that_was_done_is_shown_and_not_run() {
+    let fixture = done().await;
+    let entry = fixture.entries("a").await.remove(0);
+    for name in ["a", "b"] {
+        let ctx = context(USER);
+        let order = fixture
+            .create_as(&ctx, name, json!({"idempotencyKey": "k", "priority": 5}))
+            .await
+            .unwrap();
+        assert!(
+            ctx.warnings()[0].contains("not run again"),
+            "{:?}",
+            ctx.warnings()
+        );
+        let status = order.status.unwrap();
+        assert_eq!(
+            (status.phase, &status.log_name),
+            (WorkOrderPhase::Succeeded, &entry.metadata.name)
+        );
+        assert_eq!(status.results["digest"], "sha256:1");
+        assert!(
+            status
+                .conditions
+                .iter()
+                .any(|one| one.type_ == "Complete" && one.status == "True")
+        );
+        assert!(fixture.claim("east", name).await.is_none());
+        fixture.delete(name, None).await.unwrap();
+    }
+    assert_eq!(fixture.entries("a").await, [entry]);
+    assert!(fixture.entries("b").await.is_empty());
+    assert_eq!(
+        fixture.count("select count(*) from work.work_order_keys").await,
+        1
+    );
+}
+
+#[tokio::test]
+async fn the_ttl_of_work_that_was_done_counts_from_its_creation() {
+    let fixture = done().await;
+    fixture
+        .create("b", json!({"idempotencyKey": "k", "ttlSecondsAfterFinished": 60}))
+        .await
+        .unwrap();
+    let soon = "select count(*) from work.work_orders where expires_at between clock_timestamp() + interval '30 seconds' \
+                and clock_timestamp() + interval '61 seconds'";
+    assert_eq!(fixture.count(soon).await, 1);
+}
+
+#[tokio::test]
+async fn other_work_needs_another_key() {
+    let fixture = done().await;
+    let message = conflict(
+        fixture
+            .create("b", json!({"idempotencyKey": "k", "timeout": "7m"}))
+            .await,
+    );
+    assert!(
+        message.contains("order \"a\"") && message.contains("another spec"),
+        "{message}"
+    );
+    fixture
+        .create("b", json!({"idempotencyKey": "other", "timeout": "7m"}))
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn a_live_order_holds_its_key() {
+    let fixture = Fixture::new().await;
+    fixture.create("a", json!({"idempotencyKey": "k"})).await.unwrap();
+    let message = conflict(fixture.create("b", json!({"idempotencyKey": "k"})).await);
+    assert!(
+        message.contains("order \"a\"") && message.contains("not finished"),
+        "{message}"
+    );
+    let same = fixture.create("a", json!({"idempotencyKey": "k"})).await;
+    assert!(
+        matches!(
+            same,
+            Err(RegistryError::Storage(StorageError::AlreadyExists { .. }))
+        ),
+        "{same:?}"
+    );
+}
+
+#[tokio::test]
+async fn of_many_orders_with_one_key_one_is_stored() {
+    let fixture = Fixture::new().await;
+    let names: Vec<String> = (0..20).map(|number| format!("order-{number}")).collect();
+    let creates = names
+        .iter()
+        .map(|name| fixture.create(name, json!({"idempotencyKey": "k"})));
+    let results = futures::future::join_all(creates).await;
+    assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 1);
+    for refused in results.into_iter().filter(Result::is_err) {
+        assert!(conflict(refused).contains("spec.idempotencyKey \"k\""));
+    }
+    assert_eq!(fixture.count("select count(*) from work.work_orders").await, 1);
+}
+
+#[tokio::test]
+async fn without_a_key_work_runs_again_and_the_user_is_told() {
+    let fixture = done().await;
+    let ctx = context(USER);
+    fixture.create_as(&ctx, "a", json!({})).await.unwrap();
+    assert!(ctx.warnings()[0].contains("runs again"), "{:?}", ctx.warnings());
+    assert!(fixture.claim("east", "a").await.is_some());
+    let quiet = context(USER);
+    fixture.create_as(&quiet, "b", json!({})).await.unwrap();
+    assert!(quiet.warnings().is_empty());
+    assert!(
+        fixture
+            .orders
+            .get(&key("b"), generic_apiserver::storage::Freshness::Latest)
+            .await
+            .is_ok()
+    );
+}
