@@ -229,7 +229,14 @@ pub(crate) fn widget(name: &str, spec: Value) -> Value {
 
 /// Creates a widget of size 1.
 pub(crate) async fn create(namespace: &str, name: &str) -> Value {
-    post(widgets(namespace), widget(name, json!({"size": 1})))
+    create_on(SHARED.address, namespace, name).await
+}
+
+/// Creates it on a server of the test's own.
+pub(crate) async fn create_on(address: SocketAddr, namespace: &str, name: &str) -> Value {
+    let body = widget(name, json!({"size": 1}));
+    post(widgets(namespace), body)
+        .to(address)
         .send()
         .await
         .object(201)

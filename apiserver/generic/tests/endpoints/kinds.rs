@@ -34,6 +34,7 @@ macro_rules! kind {
         pub(crate) struct $kind {
             api_version: String,
             kind: String,
+            #[serde(default)]
             #[schemars(schema_with = "object_meta")]
             pub(crate) metadata: ObjectMeta,
             #[serde(default)]

@@ -13,6 +13,7 @@ mod content;
 mod create;
 mod delete;
 mod discovery;
+mod expiry;
 mod fields;
 mod kinds;
 mod list;

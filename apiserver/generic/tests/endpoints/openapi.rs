@@ -96,7 +96,7 @@ async fn c123_canonical_definition_names() {
     }
     let metadata = &schemas["com.example.test.v1.Widget"]["properties"]["metadata"];
     let target = "#/components/schemas/io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta";
-    assert_eq!(metadata["$ref"], target);
+    assert_eq!(metadata["allOf"][0]["$ref"], target);
 }
 
 #[tokio::test]

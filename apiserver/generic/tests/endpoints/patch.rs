@@ -79,10 +79,14 @@ async fn c210_bad_documents_and_undecodable_results() {
         .await
         .failure(422, "Invalid");
     assert_eq!(invalid["details"]["causes"][0]["field"], "spec.size");
-    merge_patch(&path, json!({"metadata": {"name": "b"}}))
-        .send()
-        .await
-        .failure(422, "Invalid");
+    for metadata in [
+        json!({"name": "b"}),
+        json!({"name": null}),
+        json!({"namespace": "other"}),
+    ] {
+        let renamed = merge_patch(&path, json!({ "metadata": metadata })).send().await;
+        renamed.failure(400, "BadRequest");
+    }
     assert_eq!(get(&path).send().await.object(200)["metadata"]["generation"], 1);
 }
 
