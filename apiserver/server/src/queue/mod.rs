@@ -11,6 +11,7 @@
 //! | [`targets::TargetSets`] | which agents an order is for; turns | follows every batch |
 //! | [`ring::Ring`] | the doorbell | follows every batch, after the targets |
 //! | [`sweep::Sweeper`] | leases, backoffs, deadlines, TTLs, unanswered rings | a task of every replica |
+//! | `attendance` | what the server knows of each agent, for its status | by the sweeper |
 //!
 //! # What the binary assembles
 //!
@@ -21,6 +22,7 @@
 //! // subresources: registry::{work_order, agent}::subresources, each made of Arc<Queue>
 //! ```
 
+mod attendance;
 pub mod claim;
 mod digest;
 mod order;

@@ -54,21 +54,21 @@ impl Written {
     /// When the order cannot be encoded.
     pub(crate) fn step(
         &mut self,
-        step: Step<'_>,
+        step: &Step<'_>,
         versions: &mut Versions,
     ) -> Result<WorkOrder, StorageError> {
         let mut after = step.before.order.clone();
         if step.transition.changes_object() {
             step.transition.apply(&mut after, step.event, step.now);
             after.metadata.resource_version = Some(step.version.to_string());
-            self.write_object(&step, &after)?;
-            self.write_attempt(&step, &after);
-            self.write_log_entry(&step, &after, versions)?;
+            self.write_object(step, &after)?;
+            self.write_attempt(step, &after);
+            self.write_log_entry(step, &after, versions)?;
         }
         for effect in &step.transition.effects {
-            self.write_effect(effect, &step, &after);
+            self.write_effect(effect, step, &after);
         }
-        self.write_last_agent(&step);
+        self.write_last_agent(step);
         Ok(after)
     }
 

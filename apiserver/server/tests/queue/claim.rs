@@ -163,7 +163,7 @@ async fn agent_never_holds_more_than_its_concurrency() {
         fixture.order(&format!("build-{index}")).await;
         fixture
             .order_with(&format!("job-{index}"), |order| {
-                order.spec.work_type = "job".to_owned()
+                order.spec.work_type = "job".to_owned();
             })
             .await;
     }

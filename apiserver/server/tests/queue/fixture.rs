@@ -257,6 +257,10 @@ impl Fixture {
             .phase
     }
 
+    pub(crate) async fn find_agent(&self, name: &str) -> Agent {
+        read(&*self.stored_agent(name).await)
+    }
+
     /// How often the agent has been rung.
     pub(crate) async fn wake(&self, agent: &str) -> i64 {
         read::<Agent>(&*self.stored_agent(agent).await)

@@ -1,10 +1,13 @@
 //! The queue on a real PostgreSQL: claims, renewals, reports, what time does, and who is woken.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod claim;
 mod complete;
 mod fixture;
 mod lease;
 mod order;
+mod plan;
 mod request;
 mod ring;
 mod time;

@@ -236,3 +236,44 @@ async fn sweeper_serves_until_it_is_told_to_stop() {
     token.cancel();
     task.await.unwrap();
 }
+
+#[tokio::test]
+async fn status_of_an_agent_says_what_it_holds_and_whether_it_is_in_touch() {
+    let fixture = Fixture::new().await;
+    fixture.agent("east").await;
+    fixture.agent("silent").await;
+    fixture.order("one").await;
+    let grant = fixture.claimed("east", "one").await;
+
+    assert_eq!(fixture.sweeper.attend().await.unwrap(), 1);
+    assert_eq!(
+        fixture.sweeper.attend().await.unwrap(),
+        0,
+        "nothing new, no event"
+    );
+    let status = fixture.find_agent("east").await.status.unwrap();
+    assert_eq!(status.in_use.unwrap().by_type["build"], 1);
+    assert!(status.last_renew_time.is_some());
+    assert_eq!(
+        (
+            status.conditions[0].type_.as_str(),
+            status.conditions[0].status.as_str()
+        ),
+        ("Ready", "True")
+    );
+
+    fixture.complete(&grant, "east", success(&grant)).await.unwrap();
+    fixture.sweeper.attend().await.unwrap();
+    assert_eq!(
+        fixture
+            .find_agent("east")
+            .await
+            .status
+            .unwrap()
+            .in_use
+            .unwrap()
+            .total,
+        0
+    );
+    assert_eq!(fixture.find_agent("silent").await.status, None);
+}

@@ -266,7 +266,7 @@ impl<'a> Desk<'a> {
             now: self.now,
             answer: None,
         };
-        let order = written.step(step, self.versions)?;
+        let order = written.step(&step, self.versions)?;
         let claim = transition.next.claim.as_ref();
         if !input.dry_run
             && transition

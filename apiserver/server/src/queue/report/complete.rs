@@ -107,7 +107,7 @@ impl Found {
             now,
             answer: recorded,
         };
-        let after = written.step(step, versions)?;
+        let after = written.step(&step, versions)?;
         if !input.key.dry_run {
             self.note_ended(input, &after, &answer);
         }

@@ -129,7 +129,7 @@ impl Found {
             now,
             answer: None,
         };
-        self.written.step(step, versions)?;
+        self.written.step(&step, versions)?;
         Ok(Ok(()))
     }
 }

@@ -97,7 +97,7 @@ impl Found {
             now,
             answer: None,
         };
-        written.step(step, versions)?;
+        written.step(&step, versions)?;
         if !input.key.dry_run {
             self.orders.remove(&input.key.uid);
         }

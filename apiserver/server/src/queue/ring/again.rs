@@ -37,7 +37,7 @@ impl SetMutation for RingAgain {
         versions: &mut Versions,
         _now: Timestamp,
     ) -> Result<SetOutcome<usize>, StorageError> {
-        let mut outcome = ring(rows, BTreeSet::new(), versions, Vec::new())?;
+        let mut outcome = ring(rows, &BTreeSet::new(), versions, Vec::new())?;
         let rung = outcome.objects.len();
         outcome.outputs = vec![rung; inputs.len()];
         Ok(outcome)

@@ -79,7 +79,7 @@ impl SetMutation for Ring {
         _now: Timestamp,
     ) -> Result<SetOutcome<()>, StorageError> {
         let holders = inputs.iter().filter_map(|input| input.agent.clone()).collect();
-        ring(rows, holders, versions, Vec::new())
+        ring(rows, &holders, versions, Vec::new())
     }
 }
 
@@ -93,7 +93,7 @@ impl Follower for Ring {
 /// Raises the bell of the holders, and of as many idle agents as there are orders.
 fn ring<Output>(
     rows: Vec<RingRow>,
-    holders: BTreeSet<String>,
+    holders: &BTreeSet<String>,
     versions: &mut Versions,
     outputs: Vec<Output>,
 ) -> Result<SetOutcome<Output>, StorageError> {

@@ -133,7 +133,7 @@ impl Written {
                     now,
                     answer: None,
                 };
-                self.step(step, versions)?;
+                self.step(&step, versions)?;
                 Ok(true)
             }
             Err(refusal) => {

@@ -53,4 +53,5 @@ due as materialized (
 )
 select json_build_object('event', d.event, 'fence', d.fence, 'order', s.state)::text
 from due d
-join work.order_states s on s.id = d.id
+-- The limit keeps this a look-up per row, whatever the planner thinks of how much is due.
+cross join lateral (select s.state from work.order_states s where s.id = d.id limit 1) s

@@ -12,8 +12,8 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::{Sweep, SweepInput};
-use crate::queue::Namespaces;
 use crate::queue::ring::{RingAgain, RingAgainInput};
+use crate::queue::{Namespaces, attendance, database_error};
 
 /// The longest time between two looks; unanswered rings are counted in seconds.
 const INTERVAL_MAX: Duration = Duration::from_secs(1);
@@ -23,6 +23,8 @@ const INTERVAL_MIN: Duration = Duration::from_millis(20);
 const SWEEP_MAX: usize = 100;
 /// How often claim requests are forgotten, and idle agents that no longer answer.
 const FORGET_INTERVAL: Duration = Duration::from_secs(60);
+/// How often the status of the agents is brought up to date.
+const ATTEND_INTERVAL: Duration = Duration::from_secs(10);
 /// How often the partitions of the log are looked after.
 const PARTITIONS_INTERVAL: Duration = Duration::from_secs(24 * 3600);
 
@@ -61,11 +63,10 @@ impl Sweeper {
 
     /// Serves the queue until the token is cancelled.
     pub async fn run(self, token: CancellationToken) {
-        let mut forget_at = Instant::now();
-        let mut partitions_at = Instant::now();
+        let mut chores = Chores::new();
         let mut failing = false;
         while !token.is_cancelled() {
-            let result = self.tick(&mut forget_at, &mut partitions_at).await;
+            let result = self.tick(&mut chores).await;
             // Said once per outage.
             if let (Err(error), false) = (&result, failing) {
                 tracing::warn!(%error, "the queue is not served");
@@ -79,22 +80,28 @@ impl Sweeper {
         }
     }
 
-    async fn tick(
-        &self,
-        forget_at: &mut Instant,
-        partitions_at: &mut Instant,
-    ) -> Result<Duration, StorageError> {
+    async fn tick(&self, chores: &mut Chores) -> Result<Duration, StorageError> {
         let pool = self.storage.pool();
-        if *partitions_at <= Instant::now() {
+        if is_due(&mut chores.partitions_at, PARTITIONS_INTERVAL) {
             execute(pool, "select work.ensure_log_partitions()").await?;
-            *partitions_at = Instant::now() + PARTITIONS_INTERVAL;
         }
-        if *forget_at <= Instant::now() {
+        if is_due(&mut chores.forget_at, FORGET_INTERVAL) {
             execute(pool, FORGET_REQUESTS).await?;
             execute(pool, FORGET_IDLE).await?;
-            *forget_at = Instant::now() + FORGET_INTERVAL;
         }
-        self.serve().await
+        let wait = self.serve().await?;
+        if is_due(&mut chores.attend_at, ATTEND_INTERVAL) {
+            self.attend().await?;
+        }
+        Ok(wait)
+    }
+
+    /// Brings the status of the agents up to date; gives how many were written.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn attend(&self) -> Result<usize, StorageError> {
+        attendance::attend(&self.storage).await
     }
 
     /// One look: stamps, sweeps what is due, rings again; gives the time until the next look.
@@ -106,7 +113,7 @@ impl Sweeper {
         let extended: bool = sqlx::query_scalar(include_str!("serve.sql"))
             .fetch_one(pool)
             .await
-            .map_err(database)?;
+            .map_err(|error| database_error(&error))?;
         if extended {
             tracing::info!("the queue was not served for a while: every lease has its full length anew");
         }
@@ -140,16 +147,44 @@ impl Sweeper {
             .bind("[]")
             .fetch_optional(pool)
             .await
-            .map_err(database)?;
+            .map_err(|error| database_error(&error))?;
         Ok(rows.is_some())
     }
+}
+
+/// When what is not done at every look is due again.
+struct Chores {
+    partitions_at: Instant,
+    forget_at: Instant,
+    attend_at: Instant,
+}
+
+impl Chores {
+    fn new() -> Self {
+        let now = Instant::now();
+        Self {
+            partitions_at: now,
+            forget_at: now,
+            attend_at: now + ATTEND_INTERVAL,
+        }
+    }
+}
+
+/// Whether it is time, and if so, sets the next time. What fails waits an interval: none of it is urgent.
+fn is_due(at: &mut Instant, interval: Duration) -> bool {
+    let now = Instant::now();
+    let due = *at <= now;
+    if due {
+        *at = now + interval;
+    }
+    due
 }
 
 async fn seconds_until_due(pool: &PgPool) -> Result<Option<f64>, StorageError> {
     sqlx::query_scalar(include_str!("next_due.sql"))
         .fetch_one(pool)
         .await
-        .map_err(database)
+        .map_err(|error| database_error(&error))
 }
 
 async fn execute(pool: &PgPool, statement: &'static str) -> Result<(), StorageError> {
@@ -157,9 +192,5 @@ async fn execute(pool: &PgPool, statement: &'static str) -> Result<(), StorageEr
         .execute(pool)
         .await
         .map(|_| ())
-        .map_err(database)
-}
-
-fn database(error: sqlx::Error) -> StorageError {
-    crate::queue::database_error(&error)
+        .map_err(|error| database_error(&error))
 }
