@@ -132,13 +132,15 @@ impl Fixture {
         object.metadata.uid = Some(uuid::Uuid::new_v4().to_string());
         object.metadata.creation_timestamp = Some(Time(jiff::Timestamp::now()));
         let object = ObjectWrite::Create { resource, object };
-        self.storage
-            .update(Update {
-                object,
-                further: Writes::default(),
-            })
-            .await
-            .unwrap()
+        let update = Update {
+            object,
+            further: Writes::default(),
+        };
+        let stored = self.storage.update(update).await.unwrap();
+        // What reads the cache in a test finds the object there.
+        let fresh = Freshness::NotOlderThan(stored.version);
+        self.storage.get(resource, &stored.key, fresh).await.unwrap();
+        stored
     }
 
     /// Changes an order as its resource would.
