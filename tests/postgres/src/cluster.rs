@@ -46,17 +46,49 @@ pub(crate) struct Cluster {
 
 impl Cluster {
     pub(crate) fn start(durability: Durability) -> Result<Self> {
-        let directory = std::env::temp_dir().join(format!("test-postgres-{}", uuid::Uuid::new_v4().simple()));
+        let mut cluster = Self::empty(durability)?;
+        let initdb = [
+            "initdb",
+            "--username=postgres",
+            "--auth=trust",
+            "--encoding=UTF8",
+            "--locale=C",
+        ];
+        cluster.create_data(&[&initdb[..], &["--no-sync"]].concat())?;
+        cluster.run(Duration::from_secs(30))?;
+        Ok(cluster)
+    }
+
+    /// Starts a standby that streams from this cluster.
+    pub(crate) fn standby(&self) -> Result<Self> {
+        let mut standby = Self::empty(self.durability)?;
+        let primary = self
+            .directory
+            .to_str()
+            .context("the temporary directory has an odd name")?;
+        let copy = [
+            "pg_basebackup",
+            "--username=postgres",
+            "--host",
+            primary,
+            "--checkpoint=fast",
+            "--no-sync",
+        ];
+        standby.create_data(&[&copy[..], &["--write-recovery-conf"]].concat())?;
+        standby.run(Duration::from_secs(30))?;
+        Ok(standby)
+    }
+
+    fn empty(durability: Durability) -> Result<Self> {
+        let name = format!("test-postgres-{}", uuid::Uuid::new_v4().simple());
+        let directory = std::env::temp_dir().join(name);
         std::fs::create_dir(&directory)?;
-        let mut cluster = Self {
+        Ok(Self {
             directory,
             programs: programs()?,
             durability,
             running: None,
-        };
-        cluster.initialise()?;
-        cluster.run(Duration::from_secs(30))?;
-        Ok(cluster)
+        })
     }
 
     pub(crate) fn connect_options(&self) -> PgConnectOptions {
@@ -67,27 +99,23 @@ impl Cluster {
             .database("postgres")
     }
 
-    fn initialise(&self) -> Result<()> {
+    /// Runs a program that creates the data directory.
+    fn create_data(&self, command: &[&str]) -> Result<()> {
         if let Some(account) = account() {
             std::os::unix::fs::chown(&self.directory, Some(account.uid), Some(account.gid))?;
         }
         std::fs::set_permissions(&self.directory, std::fs::Permissions::from_mode(0o755))?;
-        let output = unprivileged(&self.programs.join("initdb"))
-            .args([
-                "--username=postgres",
-                "--auth=trust",
-                "--encoding=UTF8",
-                "--locale=C",
-                "--no-sync",
-                "-D",
-            ])
+        let (program, arguments) = command.split_first().context("a program")?;
+        let output = unprivileged(&self.programs.join(program))
+            .args(arguments)
+            .arg("-D")
             .arg(self.directory.join("data"))
             .current_dir(&self.directory)
             .output()
-            .context("initdb could not be started")?;
+            .with_context(|| format!("{program} could not be started"))?;
         ensure!(
             output.status.success(),
-            "initdb failed: {}",
+            "{program} failed: {}",
             String::from_utf8_lossy(&output.stderr)
         );
         Ok(())
@@ -128,6 +156,8 @@ impl Cluster {
             "max_connections=300",
             "shared_buffers=64MB",
             "log_checkpoints=off",
+            // A standby looks for its primary often, and so notices soon that it is to be promoted.
+            "wal_retrieve_retry_interval=100ms",
             "unix_socket_permissions=0777",
         ];
         if self.durability == Durability::None {
@@ -142,7 +172,11 @@ impl Cluster {
             // The eighth line is the state of the server.
             let state =
                 std::fs::read_to_string(self.directory.join("data/postmaster.pid")).unwrap_or_default();
-            if state.lines().nth(7).is_some_and(|line| line.trim() == "ready") {
+            if state
+                .lines()
+                .nth(7)
+                .is_some_and(|line| ["ready", "standby"].contains(&line.trim()))
+            {
                 return Ok(());
             }
             if Instant::now() > deadline {
@@ -186,8 +220,13 @@ fn programs() -> Result<PathBuf> {
     if let Ok(versions) = std::fs::read_dir("/usr/lib/postgresql") {
         folders.extend(versions.filter_map(|version| Some(version.ok()?.path().join("bin"))));
     }
-    let found = folders.into_iter().find(|folder| folder.join("initdb").exists());
-    found.context("initdb was not found: install PostgreSQL or set DATABASE_URL")
+    // Followed to where the link leads: the other programs are there.
+    let found = folders
+        .into_iter()
+        .find_map(|folder| folder.join("initdb").canonicalize().ok());
+    found
+        .and_then(|initdb| initdb.parent().map(Path::to_owned))
+        .context("initdb was not found: install PostgreSQL or set DATABASE_URL")
 }
 
 struct Account {

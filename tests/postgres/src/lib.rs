@@ -124,6 +124,41 @@ impl TestPostgres {
         self.private()?.run(Duration::from_secs(30))
     }
 
+    /// Starts a standby that streams from this cluster, and waits until it answers.
+    ///
+    /// # Errors
+    /// When this is not a private cluster, or the standby does not come up.
+    pub fn standby(&mut self) -> Result<Self> {
+        let cluster = self.private()?.standby()?;
+        let connect = cluster.connect_options();
+        Ok(Self {
+            cluster: Some(cluster),
+            connect,
+        })
+    }
+
+    /// Makes a standby the primary of a new timeline.
+    ///
+    /// # Errors
+    /// When it is none.
+    pub async fn promote(&self) -> Result<()> {
+        let mut connection = PgConnection::connect_with(&self.connect).await?;
+        sqlx::query("select pg_promote()")
+            .execute(&mut connection)
+            .await?;
+        Ok(())
+    }
+
+    /// A database that exists on this server under this name, such as the copy on a standby.
+    #[must_use]
+    pub fn database(&self, name: &str) -> TestDatabase {
+        TestDatabase {
+            connect: self.connect.clone().database(name),
+            name: name.to_owned(),
+            drop_through: None,
+        }
+    }
+
     fn private(&mut self) -> Result<&mut Cluster> {
         self.cluster
             .as_mut()

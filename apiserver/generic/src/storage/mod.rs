@@ -44,6 +44,8 @@ pub mod resource_version;
 pub mod selection;
 mod store;
 pub mod table;
+mod table_history;
+mod table_scan;
 mod tailer;
 pub mod types;
 mod watch_stream;

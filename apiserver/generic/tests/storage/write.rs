@@ -197,7 +197,7 @@ async fn a_failing_update_takes_no_neighbour_down_and_leaves_nothing() {
                 "{result:?}"
             ),
             13 => {
-                assert!(matches!(result, Err(StorageError::Constraint(name)) if name == "notes_shelf_free"))
+                assert!(matches!(result, Err(StorageError::Constraint(name)) if name == "notes_shelf_free"));
             }
             21 => assert!(matches!(result, Err(StorageError::Constraint(name)) if name == "tags_tag_short")),
             _ => assert!(result.is_ok(), "{i}: {result:?}"),
@@ -315,4 +315,43 @@ async fn what_was_accepted_before_shutdown_is_written() {
         matches!(late, Err(StorageError::Unreachable { ambiguous: false, .. })),
         "{late:?}"
     );
+}
+
+#[tokio::test]
+async fn the_schema_goes_down_and_up_and_leaves_other_migrations_alone() {
+    use sqlx::migrate::{Migration, MigrationType, Migrator};
+    use sqlx::{Connection, SqlSafeStr};
+    let database = test_postgres::TestPostgres::shared()
+        .create_database()
+        .await
+        .unwrap();
+    let mut connection = sqlx::PgConnection::connect_with(&database.connect_options())
+        .await
+        .unwrap();
+    let others = vec![Migration::new(
+        1,
+        "other".into(),
+        MigrationType::Simple,
+        "create table other ()".into_sql_str(),
+        false,
+    )];
+    Migrator::with_migrations(others)
+        .run_direct(None, &mut connection, false)
+        .await
+        .unwrap();
+
+    let migrator = generic_apiserver::storage::migrator();
+    migrator.run_direct(None, &mut connection, false).await.unwrap();
+    migrator.run_direct(None, &mut connection, false).await.unwrap();
+    migrator.undo(&mut connection, 0).await.unwrap();
+    let left = "select count(*) from pg_class where relnamespace = 'apiserver'::regnamespace and relkind in ('r', 'S')
+                    and relname <> 'schema_migrations'";
+    let left: i64 = sqlx::query_scalar(left).fetch_one(&mut connection).await.unwrap();
+    assert_eq!(left, 0);
+    migrator.run_direct(None, &mut connection, false).await.unwrap();
+    let others: i64 = sqlx::query_scalar("select count(*) from public._sqlx_migrations")
+        .fetch_one(&mut connection)
+        .await
+        .unwrap();
+    assert_eq!(others, 1);
 }

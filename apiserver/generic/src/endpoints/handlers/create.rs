@@ -3,10 +3,10 @@
 use http::StatusCode;
 
 use super::Call;
+use super::names::check_namespace;
 use crate::endpoints::negotiation::{Transform, negotiate};
 use crate::endpoints::options::{Query, WriteOptions};
 use crate::endpoints::{Response, StatusError, response};
-use crate::object::Object;
 use crate::registry::{RegistryError, Scope};
 use crate::storage::StorageError;
 
@@ -25,7 +25,7 @@ pub(super) async fn create(call: &mut Call<'_>) -> Result<Response, StatusError>
     let generated = name.is_empty();
     call.scope.name.clone_from(&name);
     if call.resource().names.scope == Scope::Namespaced {
-        check_namespace(&object, &call.info.namespace)?;
+        check_namespace(&object, &call.info.namespace).map_err(|error| call.refused(error))?;
         let admitted = call
             .admission
             .admit_create(&call.info.namespace, &call.info.resource, &name)
@@ -35,17 +35,6 @@ pub(super) async fn create(call: &mut Call<'_>) -> Result<Response, StatusError>
     let created = call.storage.create(&call.ctx, &call.info.namespace, object).await;
     let created = created.map_err(|error| refused(call, error, generated))?;
     response::written(call, &negotiated, StatusCode::CREATED, &created)
-}
-
-/// The namespace of a body, if it has one, is that of the path.
-pub(super) fn check_namespace(object: &Object, namespace: &str) -> Result<(), StatusError> {
-    match object.metadata.namespace.as_deref() {
-        None | Some("") => Ok(()),
-        Some(given) if given == namespace => Ok(()),
-        Some(given) => Err(StatusError::bad_request(format!(
-            "the namespace of the object ({given}) does not match the namespace on the URL ({namespace})"
-        ))),
-    }
 }
 
 /// All drawn names were taken: the client may try at once, with others drawn.

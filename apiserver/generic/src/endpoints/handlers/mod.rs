@@ -7,6 +7,7 @@ mod delete;
 mod delete_collection;
 mod get;
 mod list;
+mod names;
 mod patch;
 mod subresource;
 mod update;

@@ -9,6 +9,7 @@ use http::StatusCode;
 use serde_json::Value;
 
 use super::Call;
+use super::names::{check_name, check_namespace};
 use crate::endpoints::decode::{self, Document};
 use crate::endpoints::negotiation::{Transform, negotiate};
 use crate::endpoints::options::{FieldValidation, Query, WriteOptions};
@@ -96,6 +97,9 @@ impl ObjectChange for Patch<'_> {
                 return Err(self.refused(current, why));
             }
         }
+        let meta = &current.metadata;
+        check_name(&decoded.object, meta.name.as_deref().unwrap_or_default())?;
+        check_namespace(&decoded.object, meta.namespace.as_deref().unwrap_or_default())?;
         Ok(decoded.object)
     }
 }

@@ -3,7 +3,7 @@
 use http::StatusCode;
 
 use super::Call;
-use super::create::check_namespace;
+use super::names::{check_name, check_namespace};
 use crate::endpoints::negotiation::negotiate;
 use crate::endpoints::options::{Query, WriteOptions};
 use crate::endpoints::{Response, StatusError, response};
@@ -38,15 +38,11 @@ fn body(call: &mut Call<'_>, subresource: &dyn RestSubresource) -> Result<Object
         options.field_validation,
         &call.ctx,
     )?;
-    check_namespace(&object, &call.info.namespace)?;
-    match object.metadata.name.as_deref() {
-        None | Some("") => Ok(object),
-        Some(name) if name == call.info.name => Ok(object),
-        Some(name) => Err(StatusError::bad_request(format!(
-            "the name of the object ({name}) does not match the name on the URL ({}): leave metadata.name out or set it so",
-            call.info.name
-        ))),
+    check_namespace(&object, &call.info.namespace).map_err(|error| call.refused(error))?;
+    if object.metadata.name.as_ref().is_some_and(|name| !name.is_empty()) {
+        check_name(&object, &call.info.name).map_err(|error| call.refused(error))?;
     }
+    Ok(object)
 }
 
 /// What ends work that is under way is answered in a terminating namespace too.

@@ -3,7 +3,7 @@
 use http::StatusCode;
 
 use super::Call;
-use super::create::check_namespace;
+use super::names::{check_name, check_namespace};
 use crate::endpoints::negotiation::{Transform, negotiate};
 use crate::endpoints::options::{Query, WriteOptions};
 use crate::endpoints::{Response, StatusError, response};
@@ -30,25 +30,13 @@ pub(super) async fn update(call: &mut Call<'_>, part: Part) -> Result<Response, 
         options.field_validation,
         &call.ctx,
     )?;
-    check_name(&object, &call.info.name)?;
+    check_name(&object, &call.info.name).map_err(|error| call.refused(error))?;
     if call.resource().names.scope == Scope::Namespaced {
-        check_namespace(&object, &call.info.namespace)?;
+        check_namespace(&object, &call.info.namespace).map_err(|error| call.refused(error))?;
         object.metadata.namespace = Some(call.info.namespace.clone());
     }
     let change = Replacement(object);
     let updated = call.storage.update(&call.ctx, &call.key(), part, &change).await;
     let updated = updated.map_err(|error| call.refused(error))?;
     response::written(call, &negotiated, StatusCode::OK, &updated)
-}
-
-fn check_name(object: &Object, name: &str) -> Result<(), StatusError> {
-    match object.metadata.name.as_deref() {
-        Some(given) if given == name => Ok(()),
-        None | Some("") => Err(StatusError::bad_request(format!(
-            "the object has no name: set metadata.name to the name on the URL ({name})"
-        ))),
-        Some(given) => Err(StatusError::bad_request(format!(
-            "the name of the object ({given}) does not match the name on the URL ({name})"
-        ))),
-    }
 }

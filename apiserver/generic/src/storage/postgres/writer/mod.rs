@@ -29,7 +29,7 @@ use self::batch::{Answers, Batch, Collector};
 pub(crate) use self::batch::{Operation, PendingUpdate};
 pub(crate) use self::set::{ErasedFollower, FollowerOf, Group};
 use self::transaction::Transaction;
-use super::{Resources, connect, unreachable};
+use super::{Resources, connect, epoch, unreachable};
 use crate::storage::error::StorageError;
 use crate::storage::options::StorageOptions;
 
@@ -156,7 +156,7 @@ impl Writer {
         if Instant::now() < self.connect_after {
             return Err(unreachable("the last attempt to connect has just failed"));
         }
-        let connected = connect(&self.options, "writer").await;
+        let connected = self.connect_to_history().await;
         match &connected {
             Ok(_) => self.backoff = BACKOFF_MIN,
             Err(_) => {
@@ -165,5 +165,14 @@ impl Writer {
             }
         }
         connected
+    }
+
+    /// A failover cuts all connections, so that the history needs a look only when one is opened.
+    async fn connect_to_history(&self) -> Result<PgConnection, StorageError> {
+        let mut connection = connect(&self.options, "writer").await?;
+        let confirming = epoch::confirm(&mut connection, self.options.lock_key);
+        let confirmed = tokio::time::timeout(self.options.transaction_timeout, confirming).await;
+        confirmed.map_err(|_| unreachable("reading the database's history took too long"))??;
+        Ok(connection)
     }
 }

@@ -1,0 +1,226 @@
+//! OpenAPI documents.
+
+use serde_json::{Value, json};
+
+use crate::client::get;
+
+const DOCUMENT: &str = "/openapi/v3/apis/test.example.com/v1";
+const COLLECTION: &str = "/apis/test.example.com/v1/namespaces/{namespace}/widgets";
+
+async fn document() -> Value {
+    get(DOCUMENT).send().await.object(200)
+}
+
+fn item(document: &Value) -> &Value {
+    &document["paths"][format!("{COLLECTION}/{{name}}")]
+}
+
+#[tokio::test]
+async fn c120_root_names_every_version_with_its_hash() {
+    let root = get("/openapi/v3").send().await.object(200);
+    let url = root["paths"]["apis/test.example.com/v1"]["serverRelativeURL"]
+        .as_str()
+        .unwrap();
+    let (path, hash) = url.split_once("?hash=").unwrap();
+    assert_eq!(path, DOCUMENT);
+    let answer = get(url).send().await;
+    assert_eq!(answer.object(200)["openapi"], "3.0.0");
+    assert_eq!(answer.header("etag"), format!("\"{hash}\""));
+}
+
+#[tokio::test]
+async fn c121_document_of_a_version() {
+    let answer = get(DOCUMENT).send().await;
+    assert_eq!(
+        (answer.code, answer.header("content-type")),
+        (200, "application/json")
+    );
+    let tag = answer.header("etag").to_owned();
+    let again = get(DOCUMENT).header("if-none-match", &tag).send().await;
+    assert_eq!((again.code, again.text.as_str()), (304, ""));
+    let protobuf = "application/com.github.proto-openapi.spec.v3.v1.0+protobuf";
+    get(DOCUMENT)
+        .accept(protobuf)
+        .send()
+        .await
+        .failure(406, "NotAcceptable");
+    let either = get(DOCUMENT)
+        .accept(&format!("{protobuf},application/json"))
+        .send()
+        .await;
+    assert_eq!(either.text, answer.text, "the same bytes every time");
+}
+
+#[tokio::test]
+async fn c122_document_of_version_2() {
+    let answer = get("/openapi/v2").accept("application/json").send().await;
+    let document = answer.object(200);
+    assert_eq!(document["swagger"], "2.0");
+    let list = &document["paths"][COLLECTION]["get"];
+    assert_eq!(
+        list["responses"]["200"]["schema"]["$ref"],
+        "#/definitions/com.example.test.v1.WidgetList"
+    );
+    assert!(!answer.text.contains("#/components"), "references of version 3");
+    let tag = answer.header("etag").to_owned();
+    assert_eq!(
+        get("/openapi/v2").header("if-none-match", &tag).send().await.code,
+        304
+    );
+}
+
+#[tokio::test]
+async fn c123_canonical_definition_names() {
+    let document = document().await;
+    let schemas = &document["components"]["schemas"];
+    for name in [
+        "com.example.test.v1.Widget",
+        "com.example.test.v1.WidgetSpec",
+        "com.example.test.v1.WidgetClaim",
+    ] {
+        assert!(schemas[name].is_object(), "{name}");
+    }
+    for name in [
+        "ObjectMeta",
+        "ListMeta",
+        "Status",
+        "DeleteOptions",
+        "Patch",
+        "Time",
+        "WatchEvent",
+    ] {
+        assert!(
+            schemas[format!("io.k8s.apimachinery.pkg.apis.meta.v1.{name}")].is_object(),
+            "{name}"
+        );
+    }
+    let metadata = &schemas["com.example.test.v1.Widget"]["properties"]["metadata"];
+    let target = "#/components/schemas/io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta";
+    assert_eq!(metadata["allOf"][0]["$ref"], target);
+}
+
+#[tokio::test]
+async fn c124_kinds_lists_and_bodies_name_their_kind() {
+    let document = document().await;
+    for kind in ["Widget", "WidgetList", "WidgetClaim", "Rack", "RackList"] {
+        let schema = &document["components"]["schemas"][format!("com.example.test.v1.{kind}")];
+        let kinds = json!([{"group": "test.example.com", "version": "v1", "kind": kind}]);
+        assert_eq!(schema["x-kubernetes-group-version-kind"], kinds, "{kind}");
+    }
+}
+
+#[tokio::test]
+async fn c125_operations_carry_action_kind_and_id() {
+    let document = document().await;
+    let widget = json!({"group": "test.example.com", "version": "v1", "kind": "Widget"});
+    for (method, action, id) in [
+        ("get", "get", "readTestExampleComV1NamespacedWidget"),
+        ("put", "put", "replaceTestExampleComV1NamespacedWidget"),
+        ("patch", "patch", "patchTestExampleComV1NamespacedWidget"),
+        ("delete", "delete", "deleteTestExampleComV1NamespacedWidget"),
+    ] {
+        let operation = &item(&document)[method];
+        assert_eq!(operation["x-kubernetes-action"], action);
+        assert_eq!(operation["x-kubernetes-group-version-kind"], widget);
+        assert_eq!(operation["operationId"], id);
+        assert_eq!(operation["tags"], json!(["testExampleCom_v1"]));
+    }
+    let collection = &document["paths"][COLLECTION];
+    assert_eq!(collection["get"]["x-kubernetes-action"], "list");
+    assert_eq!(collection["delete"]["x-kubernetes-action"], "deletecollection");
+    let claim = &document["paths"][format!("{COLLECTION}/{{name}}/claim")]["post"];
+    assert_eq!(claim["x-kubernetes-action"], "post");
+    assert_eq!(claim["x-kubernetes-group-version-kind"]["kind"], "WidgetClaim");
+}
+
+#[tokio::test]
+async fn c126_patch_declares_field_validation() {
+    let document = document().await;
+    let parameters = item(&document)["patch"]["parameters"].as_array().unwrap();
+    let validation = parameters
+        .iter()
+        .find(|parameter| parameter["name"] == "fieldValidation")
+        .unwrap();
+    assert_eq!(validation["in"], "query");
+    let document = get("/openapi/v2").send().await.object(200);
+    let parameters = item(&document)["patch"]["parameters"].as_array().unwrap();
+    assert!(
+        parameters
+            .iter()
+            .any(|parameter| parameter["name"] == "fieldValidation")
+    );
+}
+
+#[tokio::test]
+async fn c127_parameters_of_every_operation() {
+    let document = document().await;
+    let names = |operation: &Value| -> Vec<String> {
+        let parameters = operation["parameters"].as_array().unwrap();
+        parameters
+            .iter()
+            .map(|parameter| parameter["name"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    let collection = &document["paths"][COLLECTION];
+    let list = names(&collection["get"]);
+    for name in [
+        "allowWatchBookmarks",
+        "continue",
+        "fieldSelector",
+        "labelSelector",
+        "limit",
+        "resourceVersion",
+        "resourceVersionMatch",
+        "sendInitialEvents",
+        "timeoutSeconds",
+        "watch",
+    ] {
+        assert!(list.iter().any(|listed| listed == name), "{name}");
+    }
+    assert_eq!(
+        names(&collection["post"]),
+        ["dryRun", "fieldManager", "fieldValidation"]
+    );
+    assert!(names(&item(&document)["delete"]).contains(&"propagationPolicy".to_owned()));
+    assert_eq!(names(item(&document)), ["name", "namespace", "pretty"]);
+    let body = &item(&document)["delete"]["requestBody"];
+    assert!(body.get("required").is_none() && body["content"]["application/json"].is_object());
+}
+
+#[tokio::test]
+async fn c128_path_keys() {
+    let document = document().await;
+    let paths: Vec<&String> = document["paths"].as_object().unwrap().keys().collect();
+    for path in [
+        "/apis/test.example.com/v1/widgets",
+        COLLECTION,
+        "/apis/test.example.com/v1/namespaces/{namespace}/widgets/{name}",
+        "/apis/test.example.com/v1/namespaces/{namespace}/widgets/{name}/status",
+        "/apis/test.example.com/v1/racks/{name}",
+    ] {
+        assert!(paths.iter().any(|present| *present == path), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn c129_strategic_merge_patch_is_not_advertised() {
+    let document = document().await;
+    let content = item(&document)["patch"]["requestBody"]["content"]
+        .as_object()
+        .unwrap();
+    let media_types: Vec<&String> = content.keys().collect();
+    assert_eq!(
+        media_types,
+        ["application/json-patch+json", "application/merge-patch+json"]
+    );
+}
+
+#[tokio::test]
+async fn c130_list_types_reach_the_documents() {
+    let parts =
+        &document().await["components"]["schemas"]["com.example.test.v1.WidgetSpec"]["properties"]["parts"];
+    assert_eq!(parts["x-kubernetes-list-type"], "set");
+    let document = get("/openapi/v2").send().await.object(200);
+    let size = &document["definitions"]["com.example.test.v1.WidgetSpec"]["properties"]["size"];
+    assert_eq!(size.get("default"), None, "version 2 has no defaults");
+}

@@ -1,0 +1,181 @@
+//! One server on loopback for all tests of this binary, in a runtime of its own. Tests keep apart by
+//! their namespaces. It has no TLS and asks nobody who may: those are tested elsewhere.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use generic_apiserver::admission::Admission;
+use generic_apiserver::authentication::UserInfo;
+use generic_apiserver::authorization::{Attributes, AuthorizationError, Authorizer, Decision};
+use generic_apiserver::endpoints::{ApiGroup, ApiRequest, ApiVersion, Endpoints, Response};
+use generic_apiserver::registry::{RegistryError, RequestContext, Store, error::Cause};
+use generic_apiserver::request_info::RequestInfo;
+use generic_apiserver::storage::{Storage, StorageOptions, migrator};
+use http::header::{HeaderValue, WARNING};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use sqlx::postgres::PgConnection;
+use sqlx::{Connection, Executor};
+use test_postgres::{TestDatabase, TestPostgres};
+use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
+use tokio_util::sync::CancellationToken;
+
+use crate::kinds::{self, Claim, Racks, Release, Siblings, Widgets};
+
+/// Bookmarks come as fast as tests want to see them.
+const BOOKMARK_INTERVAL: Duration = Duration::from_millis(200);
+
+/// A server that answers until it is dropped.
+pub(crate) struct Server {
+    pub(crate) address: SocketAddr,
+    /// Ends its watches.
+    pub(crate) shutdown: CancellationToken,
+    _database: TestDatabase,
+    _runtime: Runtime,
+}
+
+/// The server that most tests share.
+pub(crate) static SHARED: LazyLock<Server> = LazyLock::new(|| Server::start(|_| {}));
+
+impl Server {
+    /// A server on a database of its own. Called outside of any runtime but that of a blocking test.
+    pub(crate) fn start(set: impl FnOnce(&mut StorageOptions) + Send) -> Self {
+        // A thread of its own, because a runtime cannot be started from within one.
+        std::thread::scope(|scope| scope.spawn(|| Self::start_outside(set)).join().unwrap())
+    }
+
+    fn start_outside(set: impl FnOnce(&mut StorageOptions)) -> Self {
+        let runtime = Runtime::new().unwrap();
+        let shutdown = CancellationToken::new();
+        let (address, database) = runtime.block_on(async {
+            let database = database().await;
+            let mut options = StorageOptions::new(database.connect_options());
+            options.bookmark_interval = BOOKMARK_INTERVAL;
+            set(&mut options);
+            let storage = Storage::builder(options)
+                .resource(kinds::table("widgets"))
+                .resource(kinds::table("racks"))
+                .start(&CancellationToken::new());
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let address = listener.local_addr().unwrap();
+            tokio::spawn(accept(listener, Arc::new(endpoints(&storage)), shutdown.clone()));
+            (address, database)
+        });
+        Self {
+            address,
+            shutdown,
+            _database: database,
+            _runtime: runtime,
+        }
+    }
+}
+
+async fn database() -> TestDatabase {
+    let database = TestPostgres::shared().create_database().await.unwrap();
+    let mut connection = PgConnection::connect_with(&database.connect_options())
+        .await
+        .unwrap();
+    migrator().run_direct(None, &mut connection, false).await.unwrap();
+    connection.execute(kinds::SCHEMA).await.unwrap();
+    database
+}
+
+/// The groups served; also what documents are compared by.
+pub(crate) fn endpoints(storage: &Storage) -> Endpoints {
+    let widgets = Store::new(Widgets, storage.clone())
+        .creater(Claim)
+        .creater(Release)
+        .getter(Siblings);
+    let racks = Store::new(Racks, storage.clone());
+    let version = ApiVersion {
+        name: "v1".to_owned(),
+        resources: vec![Arc::new(widgets), Arc::new(racks)],
+    };
+    let group = ApiGroup {
+        name: kinds::GROUP.to_owned(),
+        versions: vec![version],
+    };
+    Endpoints::new(vec![group], Arc::new(Namespaces), "v0.0.0")
+}
+
+async fn accept(listener: TcpListener, endpoints: Arc<Endpoints>, shutdown: CancellationToken) {
+    while let Ok((stream, _)) = listener.accept().await {
+        let (endpoints, shutdown) = (Arc::clone(&endpoints), shutdown.clone());
+        tokio::spawn(async move {
+            let service = service_fn(move |request| {
+                let (endpoints, shutdown) = (Arc::clone(&endpoints), shutdown.clone());
+                async move { Ok::<_, Infallible>(answer(&endpoints, request, shutdown).await) }
+            });
+            // The connection ends with an error when the client leaves in the middle, which tests do.
+            drop(
+                http1::Builder::new()
+                    .serve_connection(TokioIo::new(stream), service)
+                    .await,
+            );
+        });
+    }
+}
+
+async fn answer(
+    endpoints: &Endpoints,
+    request: http::Request<Incoming>,
+    shutdown: CancellationToken,
+) -> Response {
+    let (parts, body) = request.into_parts();
+    let context = RequestContext::new(UserInfo::default(), Arc::new(Everybody));
+    let request = ApiRequest {
+        info: RequestInfo::parse(&parts.method, &parts.uri).unwrap(),
+        context: context.clone(),
+        parts,
+        body,
+        shutdown,
+    };
+    let mut response = endpoints.handle(request).await;
+    for warning in context.warnings() {
+        response
+            .headers_mut()
+            .append(WARNING, HeaderValue::try_from(warning).unwrap());
+    }
+    response
+}
+
+/// Everybody may do everything.
+struct Everybody;
+
+#[async_trait]
+impl Authorizer for Everybody {
+    async fn authorize(&self, _: &UserInfo, _: &Attributes) -> Result<Decision, AuthorizationError> {
+        Ok(Decision::Allow)
+    }
+}
+
+/// All namespaces exist but `absent`, and `terminating` is on its way out.
+struct Namespaces;
+
+#[async_trait]
+impl Admission for Namespaces {
+    async fn admit_create(&self, namespace: &str, _: &str, _: &str) -> Result<(), RegistryError> {
+        match namespace {
+            "absent" => Err(RegistryError::NotFound {
+                group: String::new(),
+                resource: "namespaces".to_owned(),
+                name: namespace.to_owned(),
+            }),
+            "terminating" => Err(RegistryError::Forbidden {
+                message: "the namespace is being terminated".to_owned(),
+                causes: vec![Cause {
+                    reason: "NamespaceTerminating".to_owned(),
+                    message: "namespace terminating is being terminated".to_owned(),
+                    field: "metadata.namespace".to_owned(),
+                }],
+            }),
+            _ => Ok(()),
+        }
+    }
+}
