@@ -51,7 +51,7 @@ impl Namespaces for Terminating {
 
 /// A replica on a database of its own.
 pub(crate) struct Fixture {
-    _database: TestDatabase,
+    database: Arc<TestDatabase>,
     pub(crate) storage: Storage,
     pub(crate) queue: Arc<Queue>,
     pub(crate) sweeper: Sweeper,
@@ -66,10 +66,15 @@ impl Fixture {
             .unwrap();
         migrator().run_direct(None, &mut connection, false).await.unwrap();
         connection.execute(SCHEMA).await.unwrap();
-        Self::on(database)
+        Self::on(Arc::new(database))
     }
 
-    fn on(database: TestDatabase) -> Self {
+    /// Another replica on the same database.
+    pub(crate) fn replica(&self) -> Self {
+        Self::on(Arc::clone(&self.database))
+    }
+
+    fn on(database: Arc<TestDatabase>) -> Self {
         let builder = Storage::builder(StorageOptions::new(database.connect_options()))
             .resource(order_table::table())
             .resource(log_table::table())
@@ -79,7 +84,7 @@ impl Fixture {
         let queue = Arc::new(Queue::new(storage.clone(), terminating.clone()));
         let sweeper = Sweeper::new(storage.clone(), terminating.clone());
         Self {
-            _database: database,
+            database,
             storage,
             queue,
             sweeper,
