@@ -9,12 +9,14 @@
 )]
 
 mod client;
+mod consistency;
 mod content;
 mod create;
 mod delete;
 mod discovery;
 mod expiry;
 mod fields;
+mod finalizers;
 mod kinds;
 mod list;
 mod openapi;

@@ -36,7 +36,7 @@ pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     /// Ends its watches.
     pub(crate) shutdown: CancellationToken,
-    _database: TestDatabase,
+    database: Arc<TestDatabase>,
     _runtime: Runtime,
 }
 
@@ -44,39 +44,50 @@ pub(crate) struct Server {
 pub(crate) static SHARED: LazyLock<Server> = LazyLock::new(|| Server::start(|_| {}));
 
 impl Server {
-    /// A server on a database of its own. Called outside of any runtime but that of a blocking test.
+    /// A server on a database of its own.
     pub(crate) fn start(set: impl FnOnce(&mut StorageOptions) + Send) -> Self {
-        // A thread of its own, because a runtime cannot be started from within one.
-        std::thread::scope(|scope| scope.spawn(|| Self::start_outside(set)).join().unwrap())
+        Self::with(None, set)
     }
 
-    fn start_outside(set: impl FnOnce(&mut StorageOptions)) -> Self {
+    /// One more server on the database of another.
+    pub(crate) fn replica_of(other: &Self) -> Self {
+        Self::with(Some(Arc::clone(&other.database)), |_| {})
+    }
+
+    fn with(database: Option<Arc<TestDatabase>>, set: impl FnOnce(&mut StorageOptions) + Send) -> Self {
+        // A thread of its own, because a runtime cannot be started from within one.
+        std::thread::scope(|scope| scope.spawn(|| Self::start_outside(database, set)).join().unwrap())
+    }
+
+    fn start_outside(database: Option<Arc<TestDatabase>>, set: impl FnOnce(&mut StorageOptions)) -> Self {
         let runtime = Runtime::new().unwrap();
+        let database = database.unwrap_or_else(|| Arc::new(runtime.block_on(new_database())));
+        let mut options = StorageOptions::new(database.connect_options());
+        options.bookmark_interval = BOOKMARK_INTERVAL;
+        set(&mut options);
         let shutdown = CancellationToken::new();
-        let (address, database) = runtime.block_on(async {
-            let database = database().await;
-            let mut options = StorageOptions::new(database.connect_options());
-            options.bookmark_interval = BOOKMARK_INTERVAL;
-            set(&mut options);
-            let storage = Storage::builder(options)
-                .resource(kinds::table("widgets"))
-                .resource(kinds::table("racks"))
-                .start(&CancellationToken::new());
-            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-            let address = listener.local_addr().unwrap();
-            tokio::spawn(accept(listener, Arc::new(endpoints(&storage)), shutdown.clone()));
-            (address, database)
-        });
+        let address = runtime.block_on(serve(options, shutdown.clone()));
         Self {
             address,
             shutdown,
-            _database: database,
+            database,
             _runtime: runtime,
         }
     }
 }
 
-async fn database() -> TestDatabase {
+async fn serve(options: StorageOptions, shutdown: CancellationToken) -> SocketAddr {
+    let storage = Storage::builder(options)
+        .resource(kinds::table("widgets"))
+        .resource(kinds::table("racks"))
+        .start(&CancellationToken::new());
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(accept(listener, Arc::new(endpoints(&storage)), shutdown));
+    address
+}
+
+async fn new_database() -> TestDatabase {
     let database = TestPostgres::shared().create_database().await.unwrap();
     let mut connection = PgConnection::connect_with(&database.connect_options())
         .await
@@ -86,8 +97,8 @@ async fn database() -> TestDatabase {
     database
 }
 
-/// The groups served; also what documents are compared by.
-pub(crate) fn endpoints(storage: &Storage) -> Endpoints {
+/// The groups served.
+fn endpoints(storage: &Storage) -> Endpoints {
     let widgets = Store::new(Widgets, storage.clone())
         .creater(Claim)
         .creater(Release)
@@ -160,7 +171,7 @@ struct Namespaces;
 
 #[async_trait]
 impl Admission for Namespaces {
-    async fn admit_create(&self, namespace: &str, _: &str, _: &str) -> Result<(), RegistryError> {
+    async fn admit_create(&self, namespace: &str) -> Result<(), RegistryError> {
         match namespace {
             "absent" => Err(RegistryError::NotFound {
                 group: String::new(),
