@@ -19,6 +19,7 @@ mod fields;
 mod finalizers;
 mod kinds;
 mod list;
+mod namespaces;
 mod openapi;
 mod patch;
 mod server;

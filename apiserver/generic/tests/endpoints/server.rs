@@ -7,7 +7,7 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use generic_apiserver::admission::Admission;
+use generic_apiserver::admission::{Admission, NamespaceLifecycle};
 use generic_apiserver::authentication::UserInfo;
 use generic_apiserver::authorization::{Attributes, AuthorizationError, Authorizer, Decision};
 use generic_apiserver::endpoints::{ApiGroup, ApiRequest, ApiVersion, Endpoints, Response};
@@ -46,27 +46,41 @@ pub(crate) static SHARED: LazyLock<Server> = LazyLock::new(|| Server::start(|_| 
 impl Server {
     /// A server on a database of its own.
     pub(crate) fn start(set: impl FnOnce(&mut StorageOptions) + Send) -> Self {
-        Self::with(None, set)
+        Self::with(None, None, set)
     }
 
     /// One more server on the database of another.
     pub(crate) fn replica_of(other: &Self) -> Self {
-        Self::with(Some(Arc::clone(&other.database)), |_| {})
+        Self::with(Some(Arc::clone(&other.database)), None, |_| {})
     }
 
-    fn with(database: Option<Arc<TestDatabase>>, set: impl FnOnce(&mut StorageOptions) + Send) -> Self {
+    /// A server that asks a cluster for its namespaces.
+    pub(crate) fn in_cluster(cluster: SocketAddr) -> Self {
+        Self::with(None, Some(cluster), |_| {})
+    }
+
+    fn with(
+        database: Option<Arc<TestDatabase>>,
+        cluster: Option<SocketAddr>,
+        set: impl FnOnce(&mut StorageOptions) + Send,
+    ) -> Self {
         // A thread of its own, because a runtime cannot be started from within one.
-        std::thread::scope(|scope| scope.spawn(|| Self::start_outside(database, set)).join().unwrap())
+        let start = || Self::start_outside(database, cluster, set);
+        std::thread::scope(|scope| scope.spawn(start).join().unwrap())
     }
 
-    fn start_outside(database: Option<Arc<TestDatabase>>, set: impl FnOnce(&mut StorageOptions)) -> Self {
+    fn start_outside(
+        database: Option<Arc<TestDatabase>>,
+        cluster: Option<SocketAddr>,
+        set: impl FnOnce(&mut StorageOptions),
+    ) -> Self {
         let runtime = Runtime::new().unwrap();
         let database = database.unwrap_or_else(|| Arc::new(runtime.block_on(new_database())));
         let mut options = StorageOptions::new(database.connect_options());
         options.bookmark_interval = BOOKMARK_INTERVAL;
         set(&mut options);
         let shutdown = CancellationToken::new();
-        let address = runtime.block_on(serve(options, shutdown.clone()));
+        let address = runtime.block_on(serve(options, cluster, shutdown.clone()));
         Self {
             address,
             shutdown,
@@ -76,15 +90,30 @@ impl Server {
     }
 }
 
-async fn serve(options: StorageOptions, shutdown: CancellationToken) -> SocketAddr {
+async fn serve(
+    options: StorageOptions,
+    cluster: Option<SocketAddr>,
+    shutdown: CancellationToken,
+) -> SocketAddr {
     let storage = Storage::builder(options)
         .resource(kinds::table("widgets"))
         .resource(kinds::table("racks"))
         .start(&CancellationToken::new());
+    let admission: Arc<dyn Admission> = match cluster {
+        None => Arc::new(Namespaces),
+        Some(cluster) => Arc::new(follow(cluster)),
+    };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    tokio::spawn(accept(listener, Arc::new(endpoints(&storage)), shutdown));
+    let endpoints = Arc::new(endpoints(&storage, admission));
+    tokio::spawn(accept(listener, endpoints, shutdown));
     address
+}
+
+fn follow(cluster: SocketAddr) -> NamespaceLifecycle {
+    let config = kube::Config::new(format!("http://{cluster}").parse().unwrap());
+    let client = kube::Client::try_from(config).unwrap();
+    NamespaceLifecycle::follow(client, CancellationToken::new()).0
 }
 
 async fn new_database() -> TestDatabase {
@@ -98,7 +127,7 @@ async fn new_database() -> TestDatabase {
 }
 
 /// The groups served.
-fn endpoints(storage: &Storage) -> Endpoints {
+fn endpoints(storage: &Storage, admission: Arc<dyn Admission>) -> Endpoints {
     let widgets = Store::new(Widgets, storage.clone())
         .creater(Claim)
         .creater(Release)
@@ -112,7 +141,7 @@ fn endpoints(storage: &Storage) -> Endpoints {
         name: kinds::GROUP.to_owned(),
         versions: vec![version],
     };
-    Endpoints::new(vec![group], Arc::new(Namespaces), "v0.0.0")
+    Endpoints::new(vec![group], admission, "v0.0.0")
 }
 
 async fn accept(listener: TcpListener, endpoints: Arc<Endpoints>, shutdown: CancellationToken) {
