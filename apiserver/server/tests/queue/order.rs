@@ -196,6 +196,27 @@ async fn retried_order_prefers_another_agent_that_waits_and_never_requires_one()
 }
 
 #[tokio::test]
+async fn order_left_to_another_agent_does_not_hide_those_behind_it() {
+    let fixture = Fixture::new().await;
+    fixture.agent("east").await;
+    fixture.agent("west").await;
+    fixture
+        .order_with("retried", |order| order.spec.priority = Some(10))
+        .await;
+    let grant = fixture.claimed("east", "retried").await;
+    assert_eq!(fixture.claim("west", 1).await, [], "west waits");
+    fixture.fail(&grant, "east", "GitRemoteFailed").await;
+    fixture.order("behind").await;
+    fixture
+        .sql("update work.work_orders set next_retry_after = clock_timestamp() where name = 'retried'")
+        .await;
+    fixture.sweep().await;
+
+    assert_eq!(names(&fixture.claim("east", 1).await), ["behind"]);
+    assert_eq!(names(&fixture.claim("west", 1).await), ["retried"]);
+}
+
+#[tokio::test]
 async fn terms_that_are_new_match_an_agent_that_changes_in_the_same_transaction() {
     let fixture = Fixture::new().await;
     fixture.agent("east").await;
