@@ -2,7 +2,7 @@
 //!
 //! Upstream concept: `rest.RESTCreateStrategy`, `RESTUpdateStrategy`, `RESTDeleteStrategy` and
 //! `TableConvertor`. The generic store calls these in the order
-//! default -> prepare -> admit -> validate -> further, then hands the update to storage.
+//! default -> prepare -> validate -> admit -> further, then hands the update to storage.
 
 use async_trait::async_trait;
 use serde_json::Value;
@@ -60,7 +60,7 @@ pub trait Strategy: Send + Sync + 'static {
     /// creation time are the store's.
     fn prepare_for_create(&self, ctx: &RequestContext, object: &mut Self::Kind);
 
-    /// Last step before validation that may read: rules that need more than the object itself.
+    /// Rules that need more than the object itself, and what the server sets by them; the object is valid.
     ///
     /// # Errors
     /// What the rules say.

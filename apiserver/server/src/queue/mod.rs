@@ -267,14 +267,3 @@ impl Queue {
         });
     }
 }
-
-/// An error of a statement outside the writer.
-pub(crate) fn database_error(error: &sqlx::Error) -> StorageError {
-    match error {
-        sqlx::Error::Database(refused) => StorageError::Database(refused.to_string()),
-        _ => StorageError::Unreachable {
-            message: error.to_string(),
-            ambiguous: false,
-        },
-    }
-}
