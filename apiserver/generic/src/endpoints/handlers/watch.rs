@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures::stream::{self, Stream, StreamExt};
+use futures::stream::{self, StreamExt};
 use http::StatusCode;
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
@@ -22,14 +22,38 @@ use crate::endpoints::options::{ListQuery, Query};
 use crate::endpoints::table::IncludeObject;
 use crate::endpoints::{Response, StatusError, response};
 use crate::registry::RegistryError;
-use crate::storage::{StorageError, WatchEvent};
+use crate::storage::{StorageError, WatchEvent, WatchStream};
 
 use frames::Frames;
 
 /// Without `timeoutSeconds` a watch lasts between this and twice as long, so that not all end at once.
 const TIMEOUT_SECONDS_MIN: u64 = 1800;
 
-type Events = Pin<Box<dyn Stream<Item = Result<WatchEvent, StorageError>> + Send>>;
+/// How long before its end a watch gets a last bookmark, from which the client can go on.
+const LAST_BOOKMARK: Duration = Duration::from_secs(2);
+
+/// What a watch delivers.
+enum Events {
+    /// Changes, as they happen.
+    Changes(WatchStream),
+    /// Nothing but an error, or nothing any more.
+    Refused(Option<StorageError>),
+}
+
+impl Events {
+    async fn next(&mut self) -> Option<Result<WatchEvent, StorageError>> {
+        match self {
+            Self::Changes(changes) => changes.next().await,
+            Self::Refused(error) => error.take().map(Err),
+        }
+    }
+
+    fn bookmark_now(&mut self) {
+        if let Self::Changes(changes) = self {
+            changes.bookmark_now();
+        }
+    }
+}
 
 pub(super) async fn watch(call: &Call<'_>) -> Result<Response, StatusError> {
     let negotiated = negotiate(call.parts, &Transform::ALL)?;
@@ -45,16 +69,17 @@ pub(super) async fn watch(call: &Call<'_>) -> Result<Response, StatusError> {
     let timeout = timeout(query.timeout_seconds);
     let options = query.into_watch(call.namespace())?;
     let events = match call.storage.watch(options).await {
-        Ok(events) => Box::pin(events) as Events,
+        Ok(changes) => Events::Changes(changes),
         // Clients expect the answer to a version that is too old on the stream.
-        Err(RegistryError::Storage(error @ StorageError::Expired { .. })) => {
-            Box::pin(stream::iter([Err(error)])) as Events
-        }
+        Err(RegistryError::Storage(error @ StorageError::Expired { .. })) => Events::Refused(Some(error)),
         Err(error) => return Err(call.refused(error)),
     };
     let watch = Watch {
         events,
         frames: Frames::new(call, &negotiated, include),
+        last_bookmark: timeout
+            .checked_sub(LAST_BOOKMARK)
+            .map(|after| Box::pin(tokio::time::sleep(after))),
         deadline: Box::pin(tokio::time::sleep(timeout)),
         shutdown: call.shutdown.clone(),
         ended: false,
@@ -76,6 +101,8 @@ fn timeout(asked_seconds: Option<u64>) -> Duration {
 struct Watch {
     events: Events,
     frames: Frames,
+    /// When the last bookmark is due; `None` = it was, or the watch is too short for one.
+    last_bookmark: Option<Pin<Box<Sleep>>>,
     deadline: Pin<Box<Sleep>>,
     shutdown: CancellationToken,
     ended: bool,
@@ -87,12 +114,7 @@ impl Watch {
         if self.ended {
             return None;
         }
-        let event = tokio::select! {
-            biased;
-            () = self.shutdown.cancelled() => return None,
-            () = self.deadline.as_mut() => return None,
-            event = self.events.next() => event?,
-        };
+        let event = self.next_event().await?;
         let frame = match event {
             Ok(event) => self.frames.event(&event),
             Err(error) => Err(self.frames.status(error)),
@@ -102,5 +124,29 @@ impl Watch {
             Frames::error(&error)
         });
         Some((bytes, self))
+    }
+
+    /// The next event, unless the watch ends first.
+    async fn next_event(&mut self) -> Option<Result<WatchEvent, StorageError>> {
+        loop {
+            tokio::select! {
+                biased;
+                () = self.shutdown.cancelled() => return None,
+                () = self.deadline.as_mut() => return None,
+                () = elapsed(self.last_bookmark.as_mut()) => {
+                    self.last_bookmark = None;
+                    self.events.bookmark_now();
+                }
+                event = self.events.next() => return event,
+            }
+        }
+    }
+}
+
+/// Waits for a time; without one, for ever.
+async fn elapsed(time: Option<&mut Pin<Box<Sleep>>>) {
+    match time {
+        Some(time) => time.await,
+        None => std::future::pending().await,
     }
 }
