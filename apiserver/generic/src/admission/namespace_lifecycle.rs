@@ -84,7 +84,7 @@ impl NamespaceLifecycle {
 
 #[async_trait]
 impl Admission for NamespaceLifecycle {
-    async fn admit_create(&self, namespace: &str, _resource: &str, _name: &str) -> Result<(), RegistryError> {
+    async fn admit_create(&self, namespace: &str) -> Result<(), RegistryError> {
         match self.find(namespace).await? {
             None => Err(absent(namespace)),
             Some(found) if is_terminating(&found) => Err(terminating(namespace)),

@@ -178,13 +178,10 @@ impl Watch {
     }
 
     /// The next frame, which is of this type; its object.
-    #[track_caller]
-    pub(crate) fn expect(&mut self, event_type: &str) -> impl Future<Output = Value> {
-        async move {
-            let frame = self.next().await.expect("an event");
-            assert_eq!(frame["type"], event_type, "{frame}");
-            frame["object"].clone()
-        }
+    pub(crate) async fn expect(&mut self, event_type: &str) -> Value {
+        let frame = self.next().await.expect("an event");
+        assert_eq!(frame["type"], event_type, "{frame}");
+        frame["object"].clone()
     }
 
     /// Whether nothing comes for a while.

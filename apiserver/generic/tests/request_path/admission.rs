@@ -1,9 +1,11 @@
 //! Creates in namespaces that are absent or going.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
+use crate::client::SOON;
 use crate::namespaces::Namespaces;
 use crate::server::{FISCHERS, N, Server, Setup, flunder};
 
@@ -18,53 +20,16 @@ async fn start(given: &[(&str, bool)]) -> (Server, Namespaces) {
     (server, namespaces)
 }
 
-fn in_namespace(namespace: &str) -> String {
-    N.replace("/n/", &format!("/{namespace}/"))
-}
-
-#[tokio::test]
-async fn c240_create_in_an_absent_namespace_is_404_for_the_namespace() {
-    let (server, _namespaces) = start(&[("n", false)]).await;
-    let body = flunder("a", json!({}));
-    server.client.post(N, &body).await.expect(201);
-    let status = server
-        .client
-        .post(&in_namespace("x"), &body)
+/// Waits until the server knows that the namespace is going.
+async fn refused_soon(server: &Server, url: &str, body: &Value) {
+    let refused = async {
+        while server.client.post(url, body).await.status == 201 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(SOON, refused)
         .await
-        .refused(404, "NotFound");
-    assert_eq!(status["message"], "namespaces \"x\" not found");
-    assert_eq!(status["details"], json!({"kind": "namespaces", "name": "x"}));
-}
-
-#[tokio::test]
-async fn c240_create_in_a_terminating_namespace_is_403_with_a_cause() {
-    let (server, _namespaces) = start(&[("n", false), ("going", true)]).await;
-    let body = flunder("a", json!({}));
-    let status = server
-        .client
-        .post(&in_namespace("going"), &body)
-        .await
-        .refused(403, "Forbidden");
-    let cause = &status["details"]["causes"][0];
-    assert_eq!(
-        (&cause["reason"], &cause["field"]),
-        (&json!("NamespaceTerminating"), &json!("metadata.namespace"))
-    );
-    let message = status["message"].as_str().unwrap();
-    assert_eq!(message.matches("is forbidden").count(), 1, "{message}");
-    let dry = format!("{}?dryRun=All", in_namespace("going"));
-    server.client.post(&dry, &body).await.refused(403, "Forbidden");
-}
-
-#[tokio::test]
-async fn c240_namespace_that_the_watch_does_not_know_yet_is_looked_up() {
-    let (server, namespaces) = start(&[("n", false)]).await;
-    namespaces.add_silently("new");
-    server
-        .client
-        .post(&in_namespace("new"), &flunder("a", json!({})))
-        .await
-        .expect(201);
+        .expect("the watch tells of it");
 }
 
 #[tokio::test]
@@ -72,10 +37,7 @@ async fn c240_what_exists_can_be_changed_and_deleted_while_its_namespace_goes() 
     let (server, namespaces) = start(&[("n", false)]).await;
     server.create("a", json!({})).await;
     namespaces.terminate("n").await;
-    let body = flunder("b", json!({}));
-    while server.client.post(&format!("{N}?dryRun=All"), &body).await.status == 201 {
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    }
+    refused_soon(&server, &format!("{N}?dryRun=All"), &flunder("b", json!({}))).await;
     server
         .client
         .merge(&format!("{N}/a"), json!({"spec": {"size": 1}}))
@@ -101,15 +63,7 @@ async fn c233_subresource_that_begins_work_is_admitted_like_a_create() {
     let polish = format!("{N}/a/polish");
     server.client.post(&polish, &json!({})).await.expect(201);
     namespaces.terminate("n").await;
-    while server
-        .client
-        .post(&format!("{polish}?dryRun=All"), &json!({}))
-        .await
-        .status
-        == 201
-    {
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    }
+    refused_soon(&server, &format!("{polish}?dryRun=All"), &json!({})).await;
     let status = server
         .client
         .post(&polish, &json!({}))

@@ -75,10 +75,6 @@ impl Client {
         self.call(Method::GET, path).send().await
     }
 
-    pub(crate) async fn get_as(&self, path: &str, accept: &str) -> Answer {
-        self.call(Method::GET, path).header("accept", accept).send().await
-    }
-
     pub(crate) async fn post(&self, path: &str, body: &Value) -> Answer {
         self.call(Method::POST, path).json(body).send().await
     }
@@ -126,12 +122,6 @@ impl Call<'_> {
 
     pub(crate) fn typed(mut self, content_type: &str, body: impl Into<Bytes>) -> Self {
         self.request = self.request.header("content-type", content_type);
-        self.body = body.into();
-        self
-    }
-
-    /// A body without a Content-Type.
-    pub(crate) fn untyped(mut self, body: impl Into<Bytes>) -> Self {
         self.body = body.into();
         self
     }

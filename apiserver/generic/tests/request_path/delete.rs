@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::client::Answer;
 use crate::flunder::DEFERRED;
-use crate::server::{N, Server, flunder, number, path};
+use crate::server::{N, Server, flunder, path};
 
 async fn delete(server: &Server, name: &str, options: Value) -> Answer {
     server
@@ -20,63 +20,6 @@ async fn create_held(server: &Server, name: &str, finalizers: Value) -> Value {
     let mut body = flunder(name, json!({}));
     body["metadata"]["finalizers"] = finalizers;
     server.client.post(N, &body).await.expect(201)
-}
-
-#[tokio::test]
-async fn c170_preconditions_must_hold() {
-    let server = Server::start().await;
-    let created = server.create("a", json!({})).await;
-    let (uid, version) = (
-        &created["metadata"]["uid"],
-        &created["metadata"]["resourceVersion"],
-    );
-    for preconditions in [
-        json!({"uid": "another"}),
-        json!({"uid": uid, "resourceVersion": "1"}),
-    ] {
-        let status = delete(&server, "a", json!({"preconditions": preconditions}))
-            .await
-            .refused(409, "Conflict");
-        assert_eq!(status["details"]["name"], "a");
-    }
-    delete(
-        &server,
-        "a",
-        json!({"preconditions": {"uid": uid, "resourceVersion": version}}),
-    )
-    .await
-    .expect(200);
-}
-
-#[tokio::test]
-async fn c171_finalizer_holds_the_object_until_it_is_removed() {
-    let server = Server::start().await;
-    let created = create_held(&server, "a", json!(["test.example.com/hold"])).await;
-    let marked = server.client.delete(&path("a")).await.expect(200);
-    assert_eq!(marked["kind"], "Flunder");
-    assert!(marked["metadata"]["deletionTimestamp"].is_string());
-    assert_eq!(marked["metadata"]["deletionGracePeriodSeconds"], 0);
-    assert_eq!(marked["metadata"]["generation"], 2);
-    assert!(number(&marked) > number(&created));
-    let again = server.client.delete(&path("a")).await.expect(200);
-    assert_eq!(again, marked, "deleting again changes nothing");
-
-    let watching = format!(
-        "{N}?watch=true&resourceVersion={}&timeoutSeconds=20",
-        number(&marked)
-    );
-    let mut events = server.client.watch(&watching).await;
-    let released = json!({"metadata": {"finalizers": null}});
-    let last = server.client.merge(&path("a"), released).await.expect(200);
-    assert_eq!(last["metadata"]["finalizers"], Value::Null);
-    server.client.get(&path("a")).await.refused(404, "NotFound");
-    let event = events.next().await.unwrap();
-    assert_eq!(event["type"], "DELETED", "no intermediate state is seen");
-    assert_eq!(
-        event["object"]["metadata"]["finalizers"],
-        json!(["test.example.com/hold"])
-    );
-    assert!(number(&event["object"]) > number(&marked));
 }
 
 #[tokio::test]
@@ -110,37 +53,6 @@ async fn c171_resource_can_hold_its_object_itself() {
         .await
         .expect(200);
     server.client.get(&path("a")).await.refused(404, "NotFound");
-}
-
-#[tokio::test]
-async fn c172_propagation_policy_sets_the_collectors_finalizer() {
-    let server = Server::start().await;
-    let cases = [
-        (
-            json!({"propagationPolicy": "Foreground"}),
-            json!(["foregroundDeletion"]),
-        ),
-        (json!({"propagationPolicy": "Orphan"}), json!(["orphan"])),
-        (json!({"orphanDependents": true}), json!(["orphan"])),
-    ];
-    for (index, (options, finalizers)) in cases.into_iter().enumerate() {
-        let name = format!("a{index}");
-        server.create(&name, json!({})).await;
-        let marked = delete(&server, &name, options).await.expect(200);
-        assert_eq!(marked["metadata"]["finalizers"], finalizers);
-    }
-    let again = delete(&server, "a0", json!({"propagationPolicy": "Orphan"}))
-        .await
-        .expect(200);
-    assert_eq!(
-        again["metadata"]["finalizers"],
-        json!(["orphan"]),
-        "the other finalizer goes"
-    );
-    delete(&server, "a0", json!({"propagationPolicy": "Background"}))
-        .await
-        .expect(200);
-    server.client.get(&path("a0")).await.refused(404, "NotFound");
 }
 
 #[tokio::test]

@@ -22,21 +22,6 @@ async fn with_five(setup: Setup) -> Server {
 }
 
 #[tokio::test]
-async fn c176_write_is_seen_through_another_replica_at_once() {
-    let server = Server::start().await;
-    let other = server.replica_of().await;
-    for index in 0..20 {
-        let name = format!("a{index:02}");
-        let created = server.create(&name, json!({})).await;
-        assert_eq!(
-            other.client.get(&format!("{N}/{name}")).await.expect(200),
-            created
-        );
-        assert_eq!(other.client.get(N).await.names().len(), index + 1);
-    }
-}
-
-#[tokio::test]
 async fn c192_token_works_on_another_replica() {
     let server = with_five(Setup::default()).await;
     let first = page(&server, "limit=2").await.json();

@@ -54,11 +54,6 @@ impl Namespaces {
         }
     }
 
-    /// Adds a namespace of which the watch does not hear.
-    pub(crate) fn add_silently(&self, name: &str) {
-        self.state.lock().unwrap().insert(name.to_owned(), false);
-    }
-
     /// Begins to delete a namespace; the watch hears of it.
     pub(crate) async fn terminate(&self, name: &str) {
         self.state.lock().unwrap().insert(name.to_owned(), true);

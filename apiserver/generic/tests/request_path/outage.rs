@@ -8,25 +8,6 @@ use test_postgres::{Durability, TestPostgres};
 use crate::server::{N, Server, Setup, flunder, path, version};
 
 #[tokio::test]
-async fn c110_discovery_needs_no_database() {
-    let mut postgres = TestPostgres::start(Durability::None).unwrap();
-    let server = Server::on(&postgres, Setup::default()).await;
-    server.create("a", json!({})).await;
-    postgres.stop().unwrap();
-    let v2 = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
-    for (url, accept) in [
-        ("/apis", v2),
-        ("/apis", "*/*"),
-        ("/apis/test.example.com/v1", ""),
-        ("/openapi/v2", ""),
-    ] {
-        let began = std::time::Instant::now();
-        server.client.get_as(url, accept).await.expect(200);
-        assert!(began.elapsed() < Duration::from_secs(1), "{url}");
-    }
-}
-
-#[tokio::test]
 async fn c083_without_the_database_requests_are_503_and_never_404() {
     let mut postgres = TestPostgres::start(Durability::None).unwrap();
     let server = Server::on(&postgres, Setup::default()).await;

@@ -67,7 +67,7 @@ struct AnyNamespace;
 
 #[async_trait]
 impl Admission for AnyNamespace {
-    async fn admit_create(&self, _: &str, _: &str, _: &str) -> Result<(), RegistryError> {
+    async fn admit_create(&self, _: &str) -> Result<(), RegistryError> {
         Ok(())
     }
 }

@@ -9,30 +9,6 @@ fn polish(spec: Value) -> Value {
 }
 
 #[tokio::test]
-async fn c231_request_is_answered_201_with_the_same_kind() {
-    let server = Server::start().await;
-    server.create("a", json!({})).await;
-    let url = format!("{}/polish", path("a"));
-    let answer = server
-        .client
-        .post(&url, &polish(json!({"times": 3})))
-        .await
-        .expect(201);
-    assert_eq!(
-        (&answer["kind"], &answer["apiVersion"]),
-        (&json!("FlunderPolish"), &json!("test.example.com/v1"))
-    );
-    assert_eq!(answer["status"], json!({"polished": 3, "by": "jane"}));
-    assert_eq!(answer["spec"], json!({"times": 3}));
-    let untyped = server
-        .client
-        .post(&url, &json!({"spec": {"times": 1}}))
-        .await
-        .expect(201);
-    assert_eq!(untyped["status"]["polished"], 4);
-}
-
-#[tokio::test]
 async fn c231_dry_run_reaches_the_subresource() {
     let server = Server::start().await;
     let created = server.create("a", json!({})).await;

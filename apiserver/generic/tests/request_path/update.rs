@@ -67,21 +67,6 @@ async fn c167_deletion_is_not_set_by_an_update() {
 }
 
 #[tokio::test]
-async fn c167_generation_grows_with_the_spec_only() {
-    let server = Server::start().await;
-    server.create("a", json!({})).await;
-    let labeled = json!({"metadata": {"labels": {"a": "b"}}});
-    let labeled = server.client.merge(&path("a"), labeled).await.expect(200);
-    assert_eq!(labeled["metadata"]["generation"], 1);
-    let resized = server
-        .client
-        .merge(&path("a"), json!({"spec": {"size": 2}}))
-        .await
-        .expect(200);
-    assert_eq!(resized["metadata"]["generation"], 2);
-}
-
-#[tokio::test]
 async fn c175_dry_run_of_an_update_stores_nothing() {
     let server = Server::start().await;
     let created = server.create("a", json!({})).await;
@@ -103,23 +88,4 @@ async fn c175_dry_run_of_an_update_stores_nothing() {
         .await
         .refused(422, "Invalid");
     assert_eq!(server.client.get(&path("a")).await.expect(200), created);
-}
-#[tokio::test]
-async fn c210_version_in_a_patch_is_an_optimistic_lock() {
-    let server = Server::start().await;
-    let created = server.create("a", json!({})).await;
-    let patch =
-        json!({"metadata": {"resourceVersion": created["metadata"]["resourceVersion"]}, "spec": {"size": 1}});
-    server.client.merge(&path("a"), patch.clone()).await.expect(200);
-    server
-        .client
-        .merge(&path("a"), patch)
-        .await
-        .refused(409, "Conflict");
-    let uid = json!({"metadata": {"uid": "another"}, "spec": {"size": 2}});
-    server
-        .client
-        .merge(&path("a"), uid)
-        .await
-        .refused(409, "Conflict");
 }

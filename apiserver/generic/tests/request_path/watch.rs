@@ -1,10 +1,10 @@
-//! Watches: order, replicas, selections, ends.
+//! Watches: order, replicas, ends.
 
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::server::{ALL, N, Server, flunder, number, path, version};
+use crate::server::{ALL, N, Server, flunder, number, version};
 
 fn from(version: &str) -> String {
     format!("{N}?watch=true&resourceVersion={version}&timeoutSeconds=20")
@@ -69,67 +69,4 @@ async fn c082_watches_end_when_the_server_stops() {
     server.stop.cancel();
     assert_eq!(events.rest().await, Vec::<Value>::new());
     assert!(began.elapsed() < Duration::from_secs(10));
-}
-
-#[tokio::test]
-async fn c277_change_of_selection_is_an_addition_or_a_deletion() {
-    let server = Server::start().await;
-    let list = server.client.get(N).await.expect(200);
-    let red = format!("{}&fieldSelector=spec.color%3Dred", from(&version(&list)));
-    let mut events = server.client.watch(&red).await;
-    let labeled = format!("{}&labelSelector=shown", from(&version(&list)));
-    let mut shown = server.client.watch(&labeled).await;
-    server.create("a", json!({"color": "blue"})).await;
-    server
-        .client
-        .merge(&path("a"), json!({"spec": {"color": "red"}}))
-        .await
-        .expect(200);
-    let last = server
-        .client
-        .merge(&path("a"), json!({"metadata": {"labels": {"shown": "yes"}}}))
-        .await
-        .expect(200);
-    let green = server
-        .client
-        .merge(&path("a"), json!({"spec": {"color": "green"}}))
-        .await
-        .expect(200);
-    assert_eq!(events.short(2).await, ["ADDED a", "MODIFIED a"]);
-    let gone = events.next().await.unwrap();
-    assert_eq!(gone["type"], "DELETED");
-    assert_eq!(
-        gone["object"]["spec"], last["spec"],
-        "the last state that matched"
-    );
-    assert_eq!(
-        number(&gone["object"]),
-        number(&green),
-        "at the version of the event"
-    );
-    server
-        .client
-        .merge(&path("a"), json!({"metadata": {"labels": null}}))
-        .await
-        .expect(200);
-    assert_eq!(shown.short(3).await, ["ADDED a", "MODIFIED a", "DELETED a"]);
-}
-
-#[tokio::test]
-async fn c279_all_watchers_see_one_order() {
-    let server = Server::start().await;
-    let list = server.client.get(N).await.expect(200);
-    let mut watchers = Vec::new();
-    for _ in 0..5 {
-        watchers.push(server.client.watch(&from(&version(&list))).await);
-    }
-    let bodies: Vec<Value> = (0..40)
-        .map(|index| flunder(&format!("a{index}"), json!({})))
-        .collect();
-    futures::future::join_all(bodies.iter().map(|body| server.client.post(N, body))).await;
-    let mut orders = Vec::new();
-    for watcher in &mut watchers {
-        orders.push(watcher.short(40).await);
-    }
-    assert!(orders.iter().all(|order| *order == orders[0]));
 }

@@ -12,6 +12,7 @@
 //! | [`ring::Ring`] | the doorbell | follows every batch, after the targets |
 //! | [`sweep::Sweeper`] | leases, backoffs, deadlines, TTLs, unanswered rings | a task of every replica |
 //! | `attendance` | what the server knows of each agent, for its status | by the sweeper |
+//! | `waiting` | why orders wait | by the sweeper |
 //!
 //! # What the binary assembles
 //!
@@ -32,6 +33,7 @@ pub mod ring;
 pub(crate) mod rows;
 pub mod sweep;
 pub mod targets;
+mod waiting;
 pub(crate) mod written;
 
 use std::sync::Arc;

@@ -39,7 +39,7 @@ async fn success_writes_exactly_one_entry_and_its_repetition_gets_the_same_answe
 }
 
 #[tokio::test]
-async fn another_outcome_than_the_accepted_one_is_refused() {
+async fn another_outcome_than_the_accepted_one_is_refused_and_kept() {
     let fixture = Fixture::new().await;
     fixture.agent("east").await;
     fixture.order("one").await;
@@ -54,6 +54,11 @@ async fn another_outcome_than_the_accepted_one_is_refused() {
     assert!(
         matches!(refused, ReportRefusal::EndedOtherwise { .. }),
         "{refused}"
+    );
+    assert_eq!(
+        fixture.count("select count(*) from work.late_reports").await,
+        1,
+        "kept as evidence"
     );
 }
 

@@ -51,7 +51,7 @@ impl Namespaces for Terminating {
 
 /// A replica on a database of its own.
 pub(crate) struct Fixture {
-    _database: TestDatabase,
+    database: Arc<TestDatabase>,
     pub(crate) storage: Storage,
     pub(crate) queue: Arc<Queue>,
     pub(crate) sweeper: Sweeper,
@@ -66,10 +66,15 @@ impl Fixture {
             .unwrap();
         migrator().run_direct(None, &mut connection, false).await.unwrap();
         connection.execute(SCHEMA).await.unwrap();
-        Self::on(database)
+        Self::on(Arc::new(database))
     }
 
-    fn on(database: TestDatabase) -> Self {
+    /// Another replica on the same database.
+    pub(crate) fn replica(&self) -> Self {
+        Self::on(Arc::clone(&self.database))
+    }
+
+    fn on(database: Arc<TestDatabase>) -> Self {
         let builder = Storage::builder(StorageOptions::new(database.connect_options()))
             .resource(order_table::table())
             .resource(log_table::table())
@@ -79,7 +84,7 @@ impl Fixture {
         let queue = Arc::new(Queue::new(storage.clone(), terminating.clone()));
         let sweeper = Sweeper::new(storage.clone(), terminating.clone());
         Self {
-            _database: database,
+            database,
             storage,
             queue,
             sweeper,
@@ -132,13 +137,15 @@ impl Fixture {
         object.metadata.uid = Some(uuid::Uuid::new_v4().to_string());
         object.metadata.creation_timestamp = Some(Time(jiff::Timestamp::now()));
         let object = ObjectWrite::Create { resource, object };
-        self.storage
-            .update(Update {
-                object,
-                further: Writes::default(),
-            })
-            .await
-            .unwrap()
+        let update = Update {
+            object,
+            further: Writes::default(),
+        };
+        let stored = self.storage.update(update).await.unwrap();
+        // What reads the cache in a test finds the object there.
+        let fresh = Freshness::NotOlderThan(stored.version);
+        self.storage.get(resource, &stored.key, fresh).await.unwrap();
+        stored
     }
 
     /// Changes an order as its resource would.

@@ -165,7 +165,7 @@ async fn lost_lease_requeues_and_counts_until_the_limit() {
     fixture.agent("east").await;
     fixture
         .order_with("one", |order| {
-            order.spec.retry_policy.get_or_insert_default().max_lost_attempts = Some(1)
+            order.spec.retry_policy.get_or_insert_default().max_lost_attempts = Some(1);
         })
         .await;
 

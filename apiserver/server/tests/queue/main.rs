@@ -5,6 +5,7 @@
 mod claim;
 mod complete;
 mod fixture;
+mod history;
 mod lease;
 mod order;
 mod plan;

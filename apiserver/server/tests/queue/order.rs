@@ -31,7 +31,7 @@ async fn namespaces_are_served_in_turn() {
     for (namespace, name) in [("a", "a1"), ("a", "a2"), ("a", "a3"), ("b", "b1"), ("b", "b2")] {
         fixture
             .order_with(name, |order| {
-                order.metadata.namespace = Some(namespace.to_owned())
+                order.metadata.namespace = Some(namespace.to_owned());
             })
             .await;
     }
@@ -51,13 +51,13 @@ async fn orders_go_to_agents_that_their_targets_match() {
     let fixture = Fixture::new().await;
     fixture
         .agent_with("gpu", |agent| {
-            agent.metadata.labels = Some([("gpu".to_owned(), "yes".to_owned())].into())
+            agent.metadata.labels = Some([("gpu".to_owned(), "yes".to_owned())].into());
         })
         .await;
     fixture.agent("plain").await;
     fixture
         .order_with("by-label", |order| {
-            order.spec.targets = vec![labelled("gpu", "yes")]
+            order.spec.targets = vec![labelled("gpu", "yes")];
         })
         .await;
     fixture
@@ -90,7 +90,7 @@ async fn agent_that_joins_later_matches_too_and_one_that_changes_is_matched_anew
     let fixture = Fixture::new().await;
     fixture
         .order_with("gpu-work", |order| {
-            order.spec.targets = vec![labelled("gpu", "yes")]
+            order.spec.targets = vec![labelled("gpu", "yes")];
         })
         .await;
     fixture.order("any-work").await;

@@ -80,7 +80,7 @@ async fn batch_claim_covers_the_namespaces_the_caller_may_claim_in() {
         let name = format!("in-{namespace}");
         fixture
             .order_with(&name, |order| {
-                order.metadata.namespace = Some(namespace.to_owned())
+                order.metadata.namespace = Some(namespace.to_owned());
             })
             .await;
     }

@@ -60,7 +60,7 @@ async fn busy_agent_is_not_rung() {
     let fixture = Fixture::new().await;
     fixture
         .agent_with("east", |agent| {
-            agent.spec.concurrency.as_mut().unwrap().total = Some(1)
+            agent.spec.concurrency.as_mut().unwrap().total = Some(1);
         })
         .await;
     fixture.order("one").await;
@@ -139,7 +139,7 @@ async fn own_completion_rings_nobody_and_a_lost_claim_rings_its_holder() {
     let fixture = Fixture::new().await;
     fixture
         .agent_with("east", |agent| {
-            agent.metadata.labels = Some([("zone".to_owned(), "e".to_owned())].into())
+            agent.metadata.labels = Some([("zone".to_owned(), "e".to_owned())].into());
         })
         .await;
     fixture

@@ -277,3 +277,46 @@ async fn status_of_an_agent_says_what_it_holds_and_whether_it_is_in_touch() {
     );
     assert_eq!(fixture.find_agent("silent").await.status, None);
 }
+
+#[tokio::test]
+async fn order_says_why_it_waits_and_when_that_has_changed() {
+    let fixture = Fixture::new().await;
+    fixture.order("one").await;
+    let schedulable = async || {
+        fixture.sweeper.reconsider().await.unwrap();
+        let conditions = fixture.find("one").await.unwrap().status.unwrap().conditions;
+        let condition = conditions
+            .into_iter()
+            .find(|one| one.type_ == "Schedulable")
+            .unwrap();
+        (condition.status, condition.reason)
+    };
+    let says = |status: &str, reason: &str| (status.to_owned(), reason.to_owned());
+
+    assert_eq!(schedulable().await, says("False", "NoAgentTargeted"));
+    fixture
+        .agent_with("jobs", |agent| agent.spec.work_types = vec!["job".to_owned()])
+        .await;
+    assert_eq!(schedulable().await, says("False", "WorkTypeNotServed"));
+    fixture
+        .agent_with("east", |agent| {
+            agent.spec.concurrency.as_mut().unwrap().total = Some(1);
+        })
+        .await;
+    assert_eq!(schedulable().await, says("True", "AgentAvailable"));
+
+    fixture
+        .order_with("busy", |order| order.spec.priority = Some(1))
+        .await;
+    fixture.claimed("east", "busy").await;
+    assert_eq!(
+        schedulable().await,
+        says("True", "AgentAvailable"),
+        "not before half a minute"
+    );
+    fixture
+        .sql("update work.work_orders set ready_since = ready_since - interval '31 seconds'")
+        .await;
+    assert_eq!(schedulable().await, says("False", "AgentsAtCapacity"));
+    assert_eq!(fixture.sweeper.reconsider().await.unwrap(), 0);
+}

@@ -72,6 +72,9 @@ impl Found {
         now: Timestamp,
     ) -> Result<Completed, StorageError> {
         if let Some(repeat) = self.repeat(input) {
+            if matches!(repeat, Err(ReportRefusal::EndedOtherwise { .. })) {
+                self.keep_late_report(&input.key, &input.report);
+            }
             return Ok(repeat);
         }
         let queued = match self.order(&input.key) {

@@ -25,7 +25,8 @@ locked as materialized (
     from work.work_leases l
     where not l.lapsed and (select extend from outage)
     order by l.order_uid
-    for update
+    -- A row that is locked is being renewed, or decided by the writer, for which nobody may make it wait.
+    for update skip locked
 ),
 extended as (
     update work.work_leases l

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Sweep, SweepInput};
 use crate::queue::ring::{RingAgain, RingAgainInput};
-use crate::queue::{Namespaces, attendance, database_error};
+use crate::queue::{Namespaces, attendance, database_error, waiting};
 
 /// The longest time between two looks; unanswered rings are counted in seconds.
 const INTERVAL_MAX: Duration = Duration::from_secs(1);
@@ -23,7 +23,7 @@ const INTERVAL_MIN: Duration = Duration::from_millis(20);
 const SWEEP_MAX: usize = 100;
 /// How often claim requests are forgotten, and idle agents that no longer answer.
 const FORGET_INTERVAL: Duration = Duration::from_secs(60);
-/// How often the status of the agents is brought up to date.
+/// How often the status of the agents, and why orders wait, are brought up to date.
 const ATTEND_INTERVAL: Duration = Duration::from_secs(10);
 /// How often the partitions of the log are looked after.
 const PARTITIONS_INTERVAL: Duration = Duration::from_secs(24 * 3600);
@@ -92,6 +92,7 @@ impl Sweeper {
         let wait = self.serve().await?;
         if is_due(&mut chores.attend_at, ATTEND_INTERVAL) {
             self.attend().await?;
+            self.reconsider().await?;
         }
         Ok(wait)
     }
@@ -102,6 +103,14 @@ impl Sweeper {
     /// When the database does not answer.
     pub async fn attend(&self) -> Result<usize, StorageError> {
         attendance::attend(&self.storage).await
+    }
+
+    /// Brings up to date why orders wait; gives how many were written.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn reconsider(&self) -> Result<usize, StorageError> {
+        waiting::reconsider(&self.storage).await
     }
 
     /// One look: stamps, sweeps what is due, rings again; gives the time until the next look.

@@ -328,7 +328,7 @@ mod tests {
 
     use super::*;
 
-    fn order(spec: Value, status: Value) -> Object {
+    fn order(spec: &Value, status: &Value) -> Object {
         let value = json!({"apiVersion": "work.brokkr.io/v1alpha1", "kind": "WorkOrder",
             "metadata": {"name": "a", "namespace": "n", "creationTimestamp": "2026-01-01T00:00:00Z"},
             "spec": spec, "status": status});
@@ -338,8 +338,8 @@ mod tests {
     #[test]
     fn deadlines_are_columns_computed_from_the_object() {
         let columns = columns_of(&order(
-            json!({"workType": "shipwright-build", "claimTimeoutSeconds": 60, "activeDeadlineSeconds": 120}),
-            json!({"phase": "Running", "claim": {"agent": "east", "fence": 7, "claimedAt": "2026-01-01T00:00:10Z"}}),
+            &json!({"workType": "shipwright-build", "claimTimeoutSeconds": 60, "activeDeadlineSeconds": 120}),
+            &json!({"phase": "Running", "claim": {"agent": "east", "fence": 7, "claimedAt": "2026-01-01T00:00:10Z"}}),
         ));
         assert_eq!(columns["work_type"], "build");
         assert_eq!(columns["status"], "CLAIMED");
@@ -353,8 +353,7 @@ mod tests {
     fn finished_order_expires_by_its_ttl_and_never_when_negative() {
         let finished = json!({"phase": "Failed", "completionTime": "2026-01-01T00:00:00Z"});
         let expiry = |ttl: i64| {
-            columns_of(&order(json!({"ttlSecondsAfterFinished": ttl}), finished.clone()))["expires_at"]
-                .clone()
+            columns_of(&order(&json!({"ttlSecondsAfterFinished": ttl}), &finished))["expires_at"].clone()
         };
         assert_eq!(expiry(60), "2026-01-01T00:01:00Z");
         assert_eq!(expiry(-1), Value::Null);
