@@ -263,7 +263,8 @@ impl Events {
     }
 }
 
-fn config(ca: &str, certificate: &IssuedCertificate) -> ClientConfig {
+/// Trusts the CA and shows the certificate.
+pub(crate) fn config(ca: &str, certificate: &IssuedCertificate) -> ClientConfig {
     let mut roots = RootCertStore::empty();
     for authority in CertificateDer::pem_slice_iter(ca.as_bytes()) {
         roots.add(authority.unwrap()).unwrap();

@@ -17,6 +17,8 @@ async fn c083_without_the_database_requests_are_503_and_never_404() {
         version(&created)
     );
     let mut events = server.client.watch(&watching).await;
+    // A read of the newest state waits for the cache, so that it knows the object before the outage.
+    assert_eq!(server.client.get(&path("a")).await.expect(200), created);
     postgres.stop().unwrap();
 
     for url in [path("a"), path("none"), N.to_owned()] {

@@ -43,6 +43,7 @@ const SCHEMA: &str = "
 /// A running server and a connection to it.
 pub(crate) struct Server {
     pub(crate) client: Client,
+    pub(crate) address: SocketAddr,
     database: Arc<TestDatabase>,
     pub(crate) stop: CancellationToken,
 }
@@ -51,6 +52,7 @@ pub(crate) struct Server {
 pub(crate) struct Setup {
     pub(crate) storage: Box<dyn FnOnce(&mut StorageOptions)>,
     pub(crate) admission: Arc<dyn Admission>,
+    pub(crate) authorizer: Arc<dyn Authorizer>,
 }
 
 impl Default for Setup {
@@ -58,6 +60,7 @@ impl Default for Setup {
         Self {
             storage: Box::new(|_| ()),
             admission: Arc::new(AnyNamespace),
+            authorizer: Arc::new(Everyone),
         }
     }
 }
@@ -111,10 +114,11 @@ impl Server {
             .resource(fischer::table())
             .start(&stop);
         let endpoints = Endpoints::new(vec![group(&storage)], setup.admission, "v1.2.3");
-        let address = serve(endpoints, &stop).await;
+        let address = serve(endpoints, setup.authorizer, &stop).await;
         let client = Client::connect(address, &Pki::shared().ca, &Pki::shared().jane).await;
         Self {
             client,
+            address,
             database,
             stop,
         }
@@ -154,7 +158,11 @@ fn group(storage: &Storage) -> ApiGroup {
     }
 }
 
-async fn serve(endpoints: Endpoints, stop: &CancellationToken) -> SocketAddr {
+async fn serve(
+    endpoints: Endpoints,
+    authorizer: Arc<dyn Authorizer>,
+    stop: &CancellationToken,
+) -> SocketAddr {
     let pki = Pki::shared();
     let mut options = ServingOptions::new(ServingCertificate::Pem {
         certificate: pki.serving.certificate_pem().to_owned(),
@@ -167,7 +175,7 @@ async fn serve(endpoints: Endpoints, stop: &CancellationToken) -> SocketAddr {
     let by_certificate = ClientCert::new(SharedAuthenticationConfig::new(config));
     let parts = ServerParts {
         authenticator: Arc::new(Union::new(vec![Arc::new(by_certificate)]).or_anonymous()),
-        authorizer: Arc::new(Everyone),
+        authorizer,
         health: HealthChecks::default(),
         version: VersionInfo::of_crate("1.2.3"),
         handler: Arc::new(endpoints),
@@ -191,14 +199,14 @@ pub(crate) async fn database(postgres: &TestPostgres) -> TestDatabase {
 }
 
 /// The certificates of all tests: one authority signs everything.
-struct Pki {
-    ca: String,
+pub(crate) struct Pki {
+    pub(crate) ca: String,
     serving: IssuedCertificate,
-    jane: IssuedCertificate,
+    pub(crate) jane: IssuedCertificate,
 }
 
 impl Pki {
-    fn shared() -> &'static Self {
+    pub(crate) fn shared() -> &'static Self {
         static SHARED: OnceLock<Pki> = OnceLock::new();
         SHARED.get_or_init(|| {
             let authority = CertificateAuthority::create("ca", Validity::authority_default()).unwrap();

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::server::{ALL, N, Server, flunder, number, version};
+use crate::server::{ALL, N, Server, Setup, flunder, number, path, version};
 
 fn from(version: &str) -> String {
     format!("{N}?watch=true&resourceVersion={version}&timeoutSeconds=20")
@@ -69,4 +69,38 @@ async fn c082_watches_end_when_the_server_stops() {
     server.stop.cancel();
     assert_eq!(events.rest().await, Vec::<Value>::new());
     assert!(began.elapsed() < Duration::from_secs(10));
+}
+
+#[tokio::test]
+async fn c281_slow_watcher_is_closed_and_goes_on_where_it_was() {
+    let few = Setup {
+        storage: Box::new(|options| options.watcher_events_max = 20),
+        ..Setup::default()
+    };
+    let server = Server::with(few).await;
+    server.create("a", json!({})).await;
+    let list = server.client.get(N).await.expect(200);
+    let mut slow = server.client.watch(&from(&version(&list))).await;
+    let mut quick = server.client.watch(&from(&version(&list))).await;
+    let bulk = "x".repeat(100_000);
+    let mut last = 0;
+    for size in 1..=80 {
+        let patch = json!({"spec": {"size": size, "tags": [bulk]}});
+        last = number(&server.client.merge(&path("a"), patch).await.expect(200));
+        assert_eq!(quick.short(1).await, ["MODIFIED a"], "others are not held up");
+    }
+    let mut seen = number(&list);
+    let mut delivered = 0;
+    while let Some(event) = slow.next().await {
+        assert_eq!(event["type"], "MODIFIED", "it ends without an error");
+        seen = number(&event["object"]);
+        delivered += 1;
+    }
+    assert!(delivered < 80, "it was closed");
+    let mut resumed = server.client.watch(&from(&seen.to_string())).await;
+    while seen < last {
+        seen = number(&resumed.next().await.unwrap()["object"]);
+        delivered += 1;
+    }
+    assert_eq!(delivered, 80, "nothing is missing");
 }
