@@ -21,7 +21,7 @@ async fn trusts(server: &Server, ca: &str, name: &str) -> bool {
 }
 
 #[tokio::test]
-async fn c002_certificate_names_the_service_and_chains_to_the_bundle() {
+async fn c002_another_name_or_another_authority_is_not_trusted() {
     let server = Server::start().await;
     let bundle = Pki::shared().ca.as_str();
     assert!(trusts(&server, bundle, "api.brokkr.svc").await);

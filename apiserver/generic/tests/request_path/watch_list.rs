@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::server::{N, Server, number, version};
+use crate::server::{N, Server, number};
 
 const TABLE: &str = "application/json;as=Table;v=v1;g=meta.k8s.io";
 const STREAM: &str = "watch=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true&timeoutSeconds=20";
@@ -14,22 +14,6 @@ async fn c275_stream_of_a_version_not_reached_is_504() {
     let url = format!("{N}?{STREAM}&resourceVersion={}", number(&list) + 1_000);
     let response = server.client.get(&url).await;
     response.refused(504, "Timeout");
-}
-
-#[tokio::test]
-async fn c274_last_bookmark_comes_before_the_deadline() {
-    let server = Server::start().await;
-    let list = server.client.get(N).await.expect(200);
-    let url = format!(
-        "{N}?watch=true&allowWatchBookmarks=true&resourceVersion={}&timeoutSeconds=4",
-        version(&list)
-    );
-    let events = server.client.watch(&url).await;
-    let created = server.create("a", json!({})).await;
-    let all = events.rest().await;
-    let last = all.last().unwrap();
-    assert_eq!(last["type"], "BOOKMARK", "{all:?}");
-    assert!(number(&last["object"]) >= number(&created));
 }
 
 #[tokio::test]

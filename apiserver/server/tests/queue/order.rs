@@ -3,7 +3,8 @@
 use brokkr_apis::work::v1alpha1::{FailureScope, TargetTerm};
 use brokkr_apiserver::queue::claim::{ClaimRefusal, Grant};
 
-use crate::fixture::{Fixture, batch, failure, labelled};
+use crate::ask::{batch, failure, labelled};
+use crate::fixture::Fixture;
 
 fn names(grants: &[Grant]) -> Vec<&str> {
     grants.iter().map(|grant| grant.name.as_str()).collect()

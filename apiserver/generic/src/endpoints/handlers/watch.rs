@@ -29,28 +29,28 @@ use frames::Frames;
 /// Without `timeoutSeconds` a watch lasts between this and twice as long, so that not all end at once.
 const TIMEOUT_SECONDS_MIN: u64 = 1800;
 
-/// How long before its end a watch gets a last bookmark, from which the client can go on.
+/// A last bookmark is sent so long before the end, so that the client resumes from a recent version.
 const LAST_BOOKMARK: Duration = Duration::from_secs(2);
 
-/// What a watch delivers.
+/// Where events come from.
 enum Events {
-    /// Changes, as they happen.
-    Changes(WatchStream),
-    /// Nothing but an error, or nothing any more.
+    /// From storage.
+    Live(Box<WatchStream>),
+    /// A watch that cannot begin: clients expect the reason on the stream.
     Refused(Option<StorageError>),
 }
 
 impl Events {
     async fn next(&mut self) -> Option<Result<WatchEvent, StorageError>> {
         match self {
-            Self::Changes(changes) => changes.next().await,
+            Self::Live(events) => events.next().await,
             Self::Refused(error) => error.take().map(Err),
         }
     }
 
     fn bookmark_now(&mut self) {
-        if let Self::Changes(changes) = self {
-            changes.bookmark_now();
+        if let Self::Live(events) = self {
+            events.bookmark_now();
         }
     }
 }
@@ -69,8 +69,7 @@ pub(super) async fn watch(call: &Call<'_>) -> Result<Response, StatusError> {
     let timeout = timeout(query.timeout_seconds);
     let options = query.into_watch(call.namespace())?;
     let events = match call.storage.watch(options).await {
-        Ok(changes) => Events::Changes(changes),
-        // Clients expect the answer to a version that is too old on the stream.
+        Ok(events) => Events::Live(Box::new(events)),
         Err(RegistryError::Storage(error @ StorageError::Expired { .. })) => Events::Refused(Some(error)),
         Err(error) => return Err(call.refused(error)),
     };
@@ -97,11 +96,19 @@ fn timeout(asked_seconds: Option<u64>) -> Duration {
     Duration::from_secs(seconds)
 }
 
+/// Returns when the timer fires; never without one.
+async fn due(timer: &mut Option<Pin<Box<Sleep>>>) {
+    match timer {
+        Some(timer) => timer.as_mut().await,
+        None => std::future::pending().await,
+    }
+}
+
 /// A watch under way.
 struct Watch {
     events: Events,
     frames: Frames,
-    /// When the last bookmark is due; `None` = it was, or the watch is too short for one.
+    /// Until the last bookmark is due; none once it was, or for a watch that is too short for it.
     last_bookmark: Option<Pin<Box<Sleep>>>,
     deadline: Pin<Box<Sleep>>,
     shutdown: CancellationToken,
@@ -114,7 +121,18 @@ impl Watch {
         if self.ended {
             return None;
         }
-        let event = self.next_event().await?;
+        let event = loop {
+            tokio::select! {
+                biased;
+                () = self.shutdown.cancelled() => return None,
+                () = self.deadline.as_mut() => return None,
+                () = due(&mut self.last_bookmark) => {
+                    self.last_bookmark = None;
+                    self.events.bookmark_now();
+                }
+                event = self.events.next() => break event?,
+            }
+        };
         let frame = match event {
             Ok(event) => self.frames.event(&event),
             Err(error) => Err(self.frames.status(error)),
@@ -124,29 +142,5 @@ impl Watch {
             Frames::error(&error)
         });
         Some((bytes, self))
-    }
-
-    /// The next event, unless the watch ends first.
-    async fn next_event(&mut self) -> Option<Result<WatchEvent, StorageError>> {
-        loop {
-            tokio::select! {
-                biased;
-                () = self.shutdown.cancelled() => return None,
-                () = self.deadline.as_mut() => return None,
-                () = elapsed(self.last_bookmark.as_mut()) => {
-                    self.last_bookmark = None;
-                    self.events.bookmark_now();
-                }
-                event = self.events.next() => return event,
-            }
-        }
-    }
-}
-
-/// Waits for a time; without one, for ever.
-async fn elapsed(time: Option<&mut Pin<Box<Sleep>>>) {
-    match time {
-        Some(time) => time.await,
-        None => std::future::pending().await,
     }
 }
