@@ -47,6 +47,13 @@ impl<S: Strategy> Store<S> {
         let current = object_of(&stored)?;
         let mut wanted = change.apply(&current)?;
         check_versions(&current, &wanted, S::Kind::KIND, self.resource)?;
+        if part == Part::Main {
+            Self::invalid(
+                &current,
+                metadata::validate_immutable(&wanted.metadata, &current.metadata),
+            )?;
+            Self::merge_owners(ctx, &mut wanted.metadata);
+        }
         keep_server_fields(&mut wanted.metadata, &current.metadata);
         let (old, mut new) = (Self::typed(&current)?, Self::typed(&wanted)?);
         self.prepare(ctx, part, &mut new, &old)?;
@@ -213,4 +220,5 @@ fn keep_server_fields(meta: &mut ObjectMeta, current: &ObjectMeta) {
     meta.generation = current.generation;
     meta.generate_name.clone_from(&current.generate_name);
     meta.self_link.clone_from(&current.self_link);
+    meta.managed_fields.clone_from(&current.managed_fields);
 }
