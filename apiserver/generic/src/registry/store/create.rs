@@ -120,6 +120,7 @@ impl<S: Strategy> Store<S> {
         meta.deletion_timestamp = None;
         meta.deletion_grace_period_seconds = None;
         meta.self_link = None;
+        meta.managed_fields = None;
         Ok(())
     }
 }

@@ -197,7 +197,7 @@ fn check_versions(current: &Object, wanted: &Object, kind: &str) -> Result<(), R
     Ok(())
 }
 
-/// What no client changes.
+/// What no client changes. Nobody keeps `managedFields` here, so that nobody may claim to be in them.
 fn keep_server_fields(meta: &mut ObjectMeta, current: &ObjectMeta) {
     meta.name.clone_from(&current.name);
     meta.namespace.clone_from(&current.namespace);
@@ -208,4 +208,5 @@ fn keep_server_fields(meta: &mut ObjectMeta, current: &ObjectMeta) {
     meta.generation = current.generation;
     meta.generate_name.clone_from(&current.generate_name);
     meta.self_link.clone_from(&current.self_link);
+    meta.managed_fields.clone_from(&current.managed_fields);
 }
