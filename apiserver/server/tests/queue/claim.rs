@@ -6,7 +6,8 @@ use brokkr_apis::work::v1alpha1::WorkOrderPhase;
 use brokkr_apiserver::lifecycle::Refusal;
 use brokkr_apiserver::queue::claim::ClaimRefusal;
 
-use crate::fixture::{Fixture, TEAM, batch, named, success};
+use crate::ask::{batch, named, success};
+use crate::fixture::{Fixture, TEAM};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn of_32_racing_claims_exactly_one_wins() {

@@ -4,7 +4,8 @@ use brokkr_apis::work::v1alpha1::{AttemptOutcome, FailureClass, Fence, LogOutcom
 use brokkr_apiserver::lifecycle::Refusal;
 use brokkr_apiserver::queue::report::{ReleaseInput, ReportRefusal};
 
-use crate::fixture::{Fixture, completion, failure, key, success};
+use crate::ask::{completion, failure, key, success};
+use crate::fixture::Fixture;
 
 #[tokio::test]
 async fn success_writes_exactly_one_entry_and_its_repetition_gets_the_same_answer() {

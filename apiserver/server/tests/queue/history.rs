@@ -12,7 +12,8 @@ use brokkr_apiserver::queue::{Renewal, Renewer};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::fixture::{Fixture, SOON, batch, failure, success};
+use crate::ask::{batch, failure, success};
+use crate::fixture::{Fixture, SOON};
 
 const ORDERS: usize = 60;
 const AGENTS: u64 = 6;

@@ -10,7 +10,8 @@ use brokkr_apiserver::queue::claim::Grant;
 use brokkr_apiserver::queue::report::ReportRefusal;
 use brokkr_apiserver::queue::{Renewal, RenewedClaim, Renewer};
 
-use crate::fixture::{Fixture, SOON, success};
+use crate::ask::success;
+use crate::fixture::{Fixture, SOON};
 
 fn renewal(grant: &Grant, progress: Option<Progress>) -> Renewal {
     let spec = WorkOrderRenewalSpec {

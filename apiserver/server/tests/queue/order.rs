@@ -7,7 +7,8 @@ use brokkr_apiserver::registry::work_order::table::WORK_ORDERS;
 use generic_apiserver::object::Object;
 use generic_apiserver::storage::{Freshness, Key, ObjectWrite, Update, Writes};
 
-use crate::fixture::{Fixture, batch, failure, labelled};
+use crate::ask::{batch, failure, labelled};
+use crate::fixture::Fixture;
 
 fn names(grants: &[Grant]) -> Vec<&str> {
     grants.iter().map(|grant| grant.name.as_str()).collect()

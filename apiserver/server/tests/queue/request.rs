@@ -14,7 +14,8 @@ use brokkr_apiserver::registry::work_order::release::WorkOrderReleases;
 use generic_apiserver::registry::{NamedCreater, NamedGetter, RegistryError, RequestContext};
 use generic_apiserver::storage::Key;
 
-use crate::fixture::{Fixture, TEAM, context};
+use crate::ask::context;
+use crate::fixture::{Fixture, TEAM};
 
 async fn claim(
     fixture: &Fixture,

@@ -1,6 +1,7 @@
 //! Who is woken, and when.
 
-use crate::fixture::{Fixture, labelled, success};
+use crate::ask::{labelled, success};
+use crate::fixture::Fixture;
 
 #[tokio::test]
 async fn new_order_rings_an_idle_agent_that_matches_in_its_own_transaction() {
@@ -105,7 +106,7 @@ async fn agent_that_asked_and_could_not_take_it_is_not_rung_again() {
     let fixture = Fixture::new().await;
     fixture.agent("east").await;
     fixture.order("one").await;
-    let mut elsewhere = crate::fixture::batch("east", 1);
+    let mut elsewhere = crate::ask::batch("east", 1);
     elsewhere.namespaces = Some(Vec::new());
     assert!(fixture.queue.claim(elsewhere).await.unwrap().unwrap().is_empty());
 

@@ -2,7 +2,8 @@
 
 use brokkr_apis::work::v1alpha1::{AttemptOutcome, LogOutcome, WorkOrderPhase};
 
-use crate::fixture::{Fixture, success};
+use crate::ask::success;
+use crate::fixture::Fixture;
 
 const PAST: &str = "clock_timestamp() - interval '1 second'";
 

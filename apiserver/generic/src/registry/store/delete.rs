@@ -13,7 +13,9 @@ use crate::registry::context::RequestContext;
 use crate::registry::error::RegistryError;
 use crate::registry::rest::{DeleteRequest, Deleted, PropagationPolicy};
 use crate::registry::strategy::{DeleteOptions, Deletion, Strategy};
-use crate::storage::{Freshness, Key, ListOptions, ObjectWrite, StorageError, Stored, Update, Writes};
+use crate::storage::{
+    Freshness, GroupResource, Key, ListOptions, ObjectWrite, StorageError, Stored, Update, Writes,
+};
 
 const FOREGROUND: &str = "foregroundDeletion";
 const ORPHAN: &str = "orphan";
@@ -45,7 +47,7 @@ impl<S: Strategy> Store<S> {
     ) -> Result<Deleted, RegistryError> {
         let stored = self.storage.get(self.resource, key, Freshness::Latest).await?;
         let current = object_of(&stored)?;
-        check_preconditions(&current.metadata, request)?;
+        check_preconditions(&current.metadata, request, self.resource)?;
         let old = Self::typed(&current)?;
         let options = DeleteOptions {
             grace_period_seconds: request.grace_period_seconds,
@@ -147,7 +149,11 @@ impl<S: Strategy> Store<S> {
     }
 }
 
-fn check_preconditions(meta: &ObjectMeta, request: &DeleteRequest) -> Result<(), RegistryError> {
+fn check_preconditions(
+    meta: &ObjectMeta,
+    request: &DeleteRequest,
+    resource: GroupResource,
+) -> Result<(), RegistryError> {
     let pairs = [
         ("UID", &request.uid, &meta.uid),
         (
@@ -161,7 +167,7 @@ fn check_preconditions(meta: &ObjectMeta, request: &DeleteRequest) -> Result<(),
             let name = meta.name.as_deref().unwrap_or_default();
             let show = |text: &Option<String>| text.clone().unwrap_or_default();
             let message = format!(
-                "Operation cannot be fulfilled on {name:?}: Precondition failed: {what} in precondition: {}, {what} in object meta: {}",
+                "Operation cannot be fulfilled on {resource} {name:?}: Precondition failed: {what} in precondition: {}, {what} in object meta: {}",
                 show(wanted),
                 show(present)
             );
