@@ -77,7 +77,12 @@ up() {
     echo "Already up in ${STATE_DIR}; 'hack/local-up.sh down' ends it." >&2
     return 1
   fi
+  if [[ -n "$(ls -A "${STATE_DIR}" 2>/dev/null)" ]] && ! is_ours; then
+    echo "${STATE_DIR} is not empty and was not made by this script; give --dir a new folder." >&2
+    return 1
+  fi
   mkdir -p "${LOG_DIR}"
+  touch "${STATE_DIR}/.brokkr-local-up"
   chmod 711 "${STATE_DIR}"
   trap 'interrupted' INT TERM
   trap 'failed $?' EXIT
@@ -129,8 +134,16 @@ down() {
   [[ ! -e "${CONTROL_PLANE_DIR}/given" ]] || uninstall
   stop_process control-plane
   stop_postgres
-  rm -rf "${STATE_DIR}"
+  if is_ours; then
+    rm -rf "${STATE_DIR}"
+  elif [[ -e "${STATE_DIR}" ]]; then
+    echo "${STATE_DIR} was not made by this script and stays; remove it yourself." >&2
+    return 1
+  fi
 }
+
+# Whether the folder was made here, so that all of it may be removed.
+is_ours() { [[ -e "${STATE_DIR}/.brokkr-local-up" ]]; }
 
 start() {
   case ${SUBJECT} in
