@@ -154,8 +154,7 @@ start() {
 }
 
 build_programs() {
-  cargo build --manifest-path "${ROOT}/Cargo.toml" --locked \
-    --package brokkr-apiserver --package brokkr-agent --package brokkr-certs
+  cargo build --manifest-path "${ROOT}/Cargo.toml" --workspace --bins --locked
 }
 
 bring_up_database() {

@@ -89,7 +89,7 @@ unit() { cargo test --workspace --locked --lib --bins --quiet --no-fail-fast && 
 
 integration() {
   cargo test --workspace --exclude brokkr-tests --locked --quiet --no-fail-fast --test '*' -- --test-threads 4 &&
-    cargo test --package brokkr-tests --locked --quiet --no-fail-fast --test documents
+    cargo test --workspace --locked --quiet --no-fail-fast --test documents
 }
 
 # `CGO_ENABLED=0 go test -json` is counted here: its plain output has no totals.
@@ -107,8 +107,8 @@ controlplane() { build_control_plane && go_tests; }
 
 e2e() {
   build_control_plane &&
-    cargo build --workspace --locked --quiet &&
-    cargo test --package brokkr-tests --locked --test e2e
+    cargo build --workspace --bins --locked --quiet &&
+    cargo test --workspace --locked --test e2e
 }
 
 parts=(lint deny unit integration controlplane e2e)

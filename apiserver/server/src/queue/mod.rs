@@ -16,7 +16,7 @@
 //!
 //! # What the binary assembles
 //!
-//! ```ignore
+//! ```text
 //! let storage = queue::with_followers(Storage::builder(options).resource(..)).start(&token);
 //! let queue = Arc::new(Queue::new(storage.clone(), namespaces.clone()));
 //! tokio::spawn(Sweeper::new(storage, namespaces).run(token));
