@@ -60,7 +60,8 @@ pub trait Strategy: Send + Sync + 'static {
     /// creation time are the store's.
     fn prepare_for_create(&self, ctx: &RequestContext, object: &mut Self::Kind);
 
-    /// Rules that need more than the object itself, and what the server sets by them; the object is valid.
+    /// The step that may read: rules that need more than the object itself, which is valid by then. What
+    /// this changes is not validated again.
     ///
     /// # Errors
     /// What the rules say.
@@ -106,7 +107,7 @@ pub trait Strategy: Send + Sync + 'static {
     }
 
     /// What commits together with the change: the resource's transition. `old` is absent on create,
-    /// `new` on delete.
+    /// `new` on delete; an update that takes the last finalizer of a deleted object off gives both.
     ///
     /// # Errors
     /// What the rules say.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use futures::future::join_all;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 
@@ -22,6 +23,9 @@ const ORPHAN: &str = "orphan";
 
 /// How many objects of a collection are read at a time.
 const COLLECTION_PAGE: usize = 500;
+
+/// How many of them are deleted at a time: they share transactions, and leave room for other writes.
+const COLLECTION_DELETES: usize = 16;
 
 impl<S: Strategy> Store<S> {
     pub(super) async fn delete_object(
@@ -122,8 +126,13 @@ impl<S: Strategy> Store<S> {
         while wanted > 0 {
             options.limit = wanted.min(COLLECTION_PAGE);
             let page = self.storage.list(self.resource, &options).await?;
-            for stored in &page.items {
-                deleted.extend(self.delete_listed(ctx, stored, request).await?);
+            for together in page.items.chunks(COLLECTION_DELETES) {
+                let deletes = together
+                    .iter()
+                    .map(|stored| self.delete_listed(ctx, stored, request));
+                for result in join_all(deletes).await {
+                    deleted.extend(result?);
+                }
             }
             wanted = wanted.saturating_sub(page.items.len());
             options.continue_token = page.continue_token;

@@ -47,6 +47,13 @@ impl<S: Strategy> Store<S> {
         let current = object_of(&stored)?;
         let mut wanted = change.apply(&current)?;
         check_versions(&current, &wanted, S::Kind::KIND, self.resource)?;
+        if part == Part::Main {
+            Self::invalid(
+                &current,
+                metadata::validate_immutable(&wanted.metadata, &current.metadata),
+            )?;
+            Self::merge_owners(ctx, &mut wanted.metadata);
+        }
         keep_server_fields(&mut wanted.metadata, &current.metadata);
         let (old, mut new) = (Self::typed(&current)?, Self::typed(&wanted)?);
         self.prepare(ctx, part, &mut new, &old)?;
