@@ -121,10 +121,7 @@ impl<S: Strategy> Store<S> {
         meta.deletion_timestamp = None;
         meta.deletion_grace_period_seconds = None;
         meta.self_link = None;
-<<<<<<< HEAD
         // Field ownership is not tracked: what a client copied from another object would only mislead.
-=======
->>>>>>> review
         meta.managed_fields = None;
         Ok(())
     }
