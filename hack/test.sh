@@ -87,12 +87,16 @@ deny() {
 
 unit() { cargo test --workspace --locked --lib --bins --quiet --no-fail-fast && cargo test --workspace --locked --doc --quiet --no-fail-fast; }
 
+# Everything below a crate's tests/ but the end-to-end suite. Always the whole workspace is selected, so that
+# all parts share one build of the dependencies.
 integration() {
-  cargo test --workspace --exclude brokkr-tests --locked --quiet --no-fail-fast --test '*' -- --test-threads 4 &&
-    cargo test --workspace --locked --quiet --no-fail-fast --test documents
+  local targets
+  mapfile -t targets < <(cargo metadata --format-version 1 --no-deps |
+    jq -r '.packages[].targets[] | select(.kind[] == "test" and .name != "e2e") | "--test=" + .name')
+  cargo test --workspace --locked --quiet --no-fail-fast "${targets[@]}" -- --test-threads 4
 }
 
-# `CGO_ENABLED=0 go test -json` is counted here: its plain output has no totals.
+# `go test -json` is counted here: its plain output has no totals.
 go_tests() {
   local log=${LOG_DIR}/go.json code=0
   (cd tests/controlplane && CGO_ENABLED=0 go test -json ./... "$@") >"${log}" || code=$?
