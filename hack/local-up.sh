@@ -130,9 +130,9 @@ failed() {
 down() {
   # The agent would wait for its runs, which go with everything else.
   stop_process agent KILL
+  # A server whose clients are gone has nothing to drain.
+  if [[ -e "${CONTROL_PLANE_DIR}/given" ]]; then uninstall; else stop_process control-plane; fi
   stop_process server
-  [[ ! -e "${CONTROL_PLANE_DIR}/given" ]] || uninstall
-  stop_process control-plane
   stop_postgres
   if is_ours; then
     rm -rf "${STATE_DIR}"

@@ -37,11 +37,15 @@ start_server() {
     --bind-address 127.0.0.1 --secure-port "$(<"${STATE_DIR}/server-port")" \
     --tls-cert-file "${STATE_DIR}/certificates/tls.crt" \
     --tls-private-key-file "${STATE_DIR}/certificates/tls.key"
-  wait_until 30 server_ready
+  wait_until 30 server_decided && process_alive server && return 0
+  tail -n 20 "${LOG_DIR}/server.log"
+  return 1
 }
 
+# Whether the server is ready, or has given up.
+server_decided() { ! process_alive server || server_ready; }
+
 server_ready() {
-  process_alive server || return 1
   curl --silent --fail --cacert "${STATE_DIR}/certificates/ca.crt" \
     "https://localhost:$(<"${STATE_DIR}/server-port")/readyz"
 }

@@ -25,8 +25,9 @@ pub struct Options {
     #[arg(long, value_name = "URL", env = "DATABASE_URL", hide_env_values = true)]
     pub database_url: Option<String>,
 
-    /// File that holds the address of the database; keeps a password out of the command line
-    #[arg(long, value_name = "FILE", conflicts_with = "database_url")]
+    /// File that holds the address of the database; keeps a password out of the command line, and wins
+    /// over --database-url and DATABASE_URL
+    #[arg(long, value_name = "FILE")]
     pub database_url_file: Option<PathBuf>,
 
     /// Address to listen on
