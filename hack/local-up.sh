@@ -8,13 +8,16 @@ Brings up, on loopback and random ports: etcd, kube-apiserver, kube-controller-m
 Shipwright controllers, PostgreSQL, brokkr-apiserver behind an APIService, and one brokkr-agent; then
 creates a Build and a WorkOrder and shows them finish.
 
-Usage: hack/local-up.sh [up] [--dir DIR] [--no-demo]
+Usage: hack/local-up.sh [up] [--dir DIR] [--no-demo] [--kubeconfig FILE]
        hack/local-up.sh demo [--dir DIR]             run the main job again
        hack/local-up.sh stop|start server|agent [--dir DIR] [--signal NAME]
        hack/local-up.sh down [--dir DIR]             end and remove all of it
 
   --dir DIR      where its files are (default: $TMPDIR/brokkr-local-up-UID)
   --no-demo      bring everything up and stop there
+  --kubeconfig FILE
+                 use this control plane, with Shipwright and Tekton on it, instead of a new one; it must
+                 reach this machine by its loopback address
   --signal NAME  how `stop` ends a process (default: TERM)
 
 Environment:
@@ -31,6 +34,7 @@ SUBJECT=
 STATE_DIR=${TMPDIR:-/tmp}/brokkr-local-up-$(id -u)
 DEMO=true
 SIGNAL=TERM
+KUBECONFIG_GIVEN=
 
 while (($#)); do
   case $1 in
@@ -46,6 +50,10 @@ while (($#)); do
       ;;
     --signal)
       SIGNAL=${2:?--signal needs a name}
+      shift
+      ;;
+    --kubeconfig)
+      KUBECONFIG_GIVEN=${2:?--kubeconfig needs a file}
       shift
       ;;
     --no-demo) DEMO=false ;;
@@ -69,16 +77,25 @@ up() {
     echo "Already up in ${STATE_DIR}; 'hack/local-up.sh down' ends it." >&2
     return 1
   fi
+  if [[ -n "$(ls -A "${STATE_DIR}" 2>/dev/null)" ]] && ! is_ours; then
+    echo "${STATE_DIR} is not empty and was not made by this script; give --dir a new folder." >&2
+    return 1
+  fi
   mkdir -p "${LOG_DIR}"
+  touch "${STATE_DIR}/.brokkr-local-up"
   chmod 711 "${STATE_DIR}"
   trap 'interrupted' INT TERM
   trap 'failed $?' EXIT
   echo "Brokkr Work on loopback, in ${STATE_DIR}:"
   step "Prerequisites" install_prerequisites
   step "Server, agent and certificate tool (cargo build)" build_programs
-  step "Control plane (Go modules; minutes when first built)" build_control_plane
   step "PostgreSQL" bring_up_database
-  step "etcd, kube-apiserver, controllers, Tekton, Shipwright" start_control_plane
+  if [[ -n "${KUBECONFIG_GIVEN}" ]]; then
+    step "Control plane of ${KUBECONFIG_GIVEN}" use_control_plane "${KUBECONFIG_GIVEN}"
+  else
+    step "Control plane (Go modules; minutes when first built)" build_control_plane
+    step "etcd, kube-apiserver, controllers, Tekton, Shipwright" start_control_plane
+  fi
   step "Certificates, RBAC, APIService" install_api_service
   step "brokkr-apiserver" start_server
   step "APIService Available" wait_until 60 api_service_available
@@ -114,10 +131,19 @@ down() {
   # The agent would wait for its runs, which go with everything else.
   stop_process agent KILL
   stop_process server
+  [[ ! -e "${CONTROL_PLANE_DIR}/given" ]] || uninstall
   stop_process control-plane
   stop_postgres
-  rm -rf "${STATE_DIR}"
+  if is_ours; then
+    rm -rf "${STATE_DIR}"
+  elif [[ -e "${STATE_DIR}" ]]; then
+    echo "${STATE_DIR} was not made by this script and stays; remove it yourself." >&2
+    return 1
+  fi
 }
+
+# Whether the folder was made here, so that all of it may be removed.
+is_ours() { [[ -e "${STATE_DIR}/.brokkr-local-up" ]]; }
 
 start() {
   case ${SUBJECT} in
@@ -128,8 +154,7 @@ start() {
 }
 
 build_programs() {
-  cargo build --manifest-path "${ROOT}/Cargo.toml" --locked \
-    --package brokkr-apiserver --package brokkr-agent --package brokkr-certs
+  cargo build --manifest-path "${ROOT}/Cargo.toml" --workspace --bins --locked
 }
 
 bring_up_database() {

@@ -85,14 +85,18 @@ deny() {
   cargo deny --offline check --hide-inclusion-graph bans licenses sources
 }
 
-unit() { cargo test --workspace --locked --lib --bins --quiet && cargo test --workspace --locked --doc --quiet; }
+unit() { cargo test --workspace --locked --lib --bins --quiet --no-fail-fast && cargo test --workspace --locked --doc --quiet --no-fail-fast; }
 
+# Everything below a crate's tests/ but the end-to-end suite. Always the whole workspace is selected, so that
+# all parts share one build of the dependencies.
 integration() {
-  cargo test --workspace --exclude brokkr-tests --locked --quiet --test '*' -- --test-threads 4 &&
-    cargo test --package brokkr-tests --locked --quiet --test documents
+  local targets
+  mapfile -t targets < <(cargo metadata --format-version 1 --no-deps |
+    jq -r '.packages[].targets[] | select(.kind[] == "test" and .name != "e2e") | "--test=" + .name')
+  cargo test --workspace --locked --quiet --no-fail-fast "${targets[@]}" -- --test-threads 4
 }
 
-# `CGO_ENABLED=0 go test -json` is counted here: its plain output has no totals.
+# `go test -json` is counted here: its plain output has no totals.
 go_tests() {
   local log=${LOG_DIR}/go.json code=0
   (cd tests/controlplane && CGO_ENABLED=0 go test -json ./... "$@") >"${log}" || code=$?
@@ -107,8 +111,8 @@ controlplane() { build_control_plane && go_tests; }
 
 e2e() {
   build_control_plane &&
-    cargo build --workspace --locked --quiet &&
-    cargo test --package brokkr-tests --locked --test e2e
+    cargo build --workspace --bins --locked --quiet &&
+    cargo test --workspace --locked --test e2e
 }
 
 parts=(lint deny unit integration controlplane e2e)

@@ -208,8 +208,9 @@ impl ClusterError {
             {
                 Self::Invalid(message)
             }
-            (401 | 403, _) => Self::Forbidden(message),
+            (403, _) => Self::Forbidden(message),
             (400 | 413 | 422, _) => Self::Invalid(message),
+            // 401 is among these: the token is being replaced, and no role would help.
             (_, _) => Self::Unavailable(message),
         }
     }
@@ -218,4 +219,20 @@ impl ClusterError {
 /// The lock, also after a panic elsewhere: every value behind these locks is whole between any two statements.
 pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ClusterError;
+
+    #[test]
+    fn missing_permission_is_told_from_a_policy_and_from_a_token_that_is_being_replaced() {
+        let read = |code, message: &str| ClusterError::from_status(code, "", message.to_owned());
+        assert!(matches!(read(403, "cannot create"), ClusterError::Forbidden(_)));
+        assert!(matches!(
+            read(403, "admission webhook \"x\" denied the request"),
+            ClusterError::Invalid(_)
+        ));
+        assert!(matches!(read(401, "Unauthorized"), ClusterError::Unavailable(_)));
+    }
 }

@@ -28,6 +28,19 @@ start_control_plane() {
   cp "$(control_plane_state kubeconfig)" "${STATE_DIR}/kubeconfig"
 }
 
+# use_control_plane KUBECONFIG: one that somebody else runs, described as ours would be.
+use_control_plane() {
+  local config program
+  program=$(type -P kubectl) || { echo "--kubeconfig needs kubectl on the PATH" && return 1; }
+  mkdir -p "${CONTROL_PLANE_DIR}"
+  config=$("${program}" --kubeconfig "$1" config view --raw --flatten --minify --output json)
+  jq -er '.clusters[0].cluster["certificate-authority-data"]' <<<"${config}" | base64 -d >"${CONTROL_PLANE_DIR}/ca.crt"
+  jq --arg kubectl "${program}" --arg ca "${CONTROL_PLANE_DIR}/ca.crt" \
+    '{kubectl: $kubectl, caFile: $ca, serverURL: .clusters[0].cluster.server}' <<<"${config}" >"${CONTROL_PLANE_DIR}/state.json"
+  touch "${CONTROL_PLANE_DIR}/given"
+  (umask 077 && echo "${config}" >"${STATE_DIR}/kubeconfig")
+}
+
 # One value of the control plane's state, such as `kubeconfig` or `serverURL`.
 control_plane_state() { jq -er ".$1" "${CONTROL_PLANE_DIR}/state.json"; }
 

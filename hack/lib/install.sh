@@ -76,3 +76,13 @@ start_agent() {
     --kubeconfig "${STATE_DIR}/agent-cluster.kubeconfig" \
     --config "${ROOT}/docs/samples/agent-config.yaml"
 }
+
+# Takes everything above out of a control plane that goes on without us.
+uninstall() {
+  kubectl delete namespace "${WORK_NAMESPACE}" --ignore-not-found --wait=false
+  kubectl kustomize "${ROOT}/apiservice" | kubectl delete --ignore-not-found --wait=false -f -
+  sed "s|\${AGENT_NAME}|${AGENT_NAME}|g" "${ROOT}/apiservice/roles-agent.yaml" |
+    kubectl delete --ignore-not-found --wait=false -f -
+  kubectl delete clusterrolebinding "brokkr-agent-orders:${AGENT_NAME}" --ignore-not-found
+  kubectl delete --ignore-not-found --wait=false -f "${ROOT}/apiservice/roles-agent-cluster.yaml"
+}

@@ -40,13 +40,22 @@ fn parse(line: &'static str) -> Item {
     }
 }
 
-/// The tests that show an item: their names begin with its id, `c123_` in Rust, `TestC123_` in Go.
+/// The ids a test's name begins with: `c123_` or `c123_c124_` in Rust, `TestC123_` in Go.
+fn ids(name: &str) -> Vec<&str> {
+    let digits = |word: &str| word.len() == 3 && word.bytes().all(|b| b.is_ascii_digit());
+    if let Some(rest) = name.strip_prefix("TestC") {
+        return rest.split('_').take(1).filter(|id| digits(id)).collect();
+    }
+    let words = name.split('_').map_while(|word| word.strip_prefix('c'));
+    words.take_while(|id| digits(id)).collect()
+}
+
+/// The tests that show an item.
 fn shown_by(item: &Item, tests: &Tests) -> Vec<String> {
     let digits = item.id.trim_start_matches("C-");
-    let (rust, go) = (format!("c{digits}_"), format!("TestC{digits}_"));
     tests
         .iter()
-        .filter(|(name, _)| name.starts_with(&rust) || name.starts_with(&go))
+        .filter(|(name, _)| ids(name).contains(&digits))
         .map(|(name, file)| format!("[`{name}`](../{file})"))
         .collect()
 }
@@ -112,12 +121,15 @@ fn every_test_with_an_id_names_an_item() {
         .map(|item| item.id.trim_start_matches("C-").to_owned())
         .collect();
     for name in tests().keys() {
-        let id = name
-            .strip_prefix('c')
-            .and_then(|rest| rest.split_once('_'))
-            .map(|(id, _)| id);
-        if let Some(id) = id.filter(|id| id.len() == 3 && id.bytes().all(|b| b.is_ascii_digit())) {
+        for id in ids(name) {
             assert!(known.iter().any(|item| item == id), "{name} names no item");
         }
     }
+}
+
+#[test]
+fn a_test_may_show_several_items() {
+    assert_eq!(ids("c001_c002_api_service_is_available"), ["001", "002"]);
+    assert_eq!(ids("TestC304_Discovery"), ["304"]);
+    assert!(ids("claims_have_one_winner").is_empty());
 }

@@ -23,8 +23,13 @@ pub(crate) fn tests() -> Tests {
 }
 
 fn collect(folder: &Path, found: &mut Tests) {
-    for entry in fs::read_dir(folder).expect("a readable folder") {
-        let path = entry.expect("a readable entry").path();
+    let entries = fs::read_dir(folder).expect("a readable folder");
+    let mut paths: Vec<_> = entries
+        .map(|entry| entry.expect("a readable entry").path())
+        .collect();
+    // Of two tests of one name the last file counts, on every machine.
+    paths.sort();
+    for path in paths {
         let name = path
             .file_name()
             .unwrap_or_default()

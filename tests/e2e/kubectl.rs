@@ -33,7 +33,7 @@ async fn c304_resources_are_listed_with_short_names_and_kinds() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn c001_c002_api_service_is_available_with_a_verified_certificate() {
+async fn c001_api_service_is_available_with_a_ca_bundle() {
     let _running = undisturbed().await;
     let kubectl = Installation::shared().await.kubectl();
     let text = kubectl
@@ -54,7 +54,52 @@ async fn c001_c002_api_service_is_available_with_a_verified_certificate() {
             .as_str()
             .is_some_and(|bundle| !bundle.is_empty())
     );
-    assert!(service["spec"].get("insecureSkipTLSVerify").is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn c002_certificate_names_the_service_and_chains_to_the_bundle() {
+    let _running = undisturbed().await;
+    let installation = Installation::shared().await;
+    let service = installation
+        .kubectl()
+        .run("get apiservice v1alpha1.work.brokkr.io -o json")
+        .await
+        .ok();
+    let service: serde_json::Value = serde_json::from_str(&service).expect("JSON");
+    let port = &service["spec"]["service"]["port"];
+    let certificate = installation.directory().join("certificates/ca.crt");
+    let bundle = std::fs::read(&certificate).expect("the CA");
+    assert_eq!(
+        service["spec"]["caBundle"],
+        base64(&bundle),
+        "the APIService has another CA"
+    );
+
+    let output = tokio::process::Command::new("curl")
+        .args(["--silent", "--show-error", "--fail", "--noproxy", "*"])
+        .args([
+            "--resolve",
+            &format!("brokkr-apiserver.brokkr-system.svc:{port}:127.0.0.1"),
+        ])
+        .arg("--cacert")
+        .arg(&certificate)
+        .arg(format!(
+            "https://brokkr-apiserver.brokkr-system.svc:{port}/readyz"
+        ))
+        .output()
+        .await
+        .expect("curl runs");
+
+    assert_eq!(
+        output.stdout,
+        b"ok",
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+fn base64(bytes: &[u8]) -> String {
+    brokkr_certs::base64_bundle(&String::from_utf8_lossy(bytes))
 }
 
 #[tokio::test(flavor = "multi_thread")]

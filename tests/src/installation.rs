@@ -59,7 +59,13 @@ impl Installation {
     pub fn up() -> Self {
         let directory = std::env::temp_dir().join(format!("brokkr-e2e-{}", uuid::Uuid::new_v4().simple()));
         let guard = guard(&directory);
-        run_script(&directory, &["up", "--no-demo"]);
+        match std::env::var("BROKKR_TEST_KUBECONFIG") {
+            Ok(kubeconfig) => {
+                require_permission(&kubeconfig);
+                run_script(&directory, &["up", "--no-demo", "--kubeconfig", &kubeconfig]);
+            }
+            Err(_) => run_script(&directory, &["up", "--no-demo"]),
+        }
         let program = std::fs::read_to_string(directory.join("kubectl-path")).expect("the path of kubectl");
         Self {
             kubectl_program: program.trim().into(),
@@ -134,6 +140,20 @@ impl Installation {
             .await
             .expect("the script runs");
     }
+}
+
+/// A cluster that was not made for tests is left alone unless it says that it may be used.
+fn require_permission(kubeconfig: &str) {
+    let output = Command::new("kubectl")
+        .args(["--kubeconfig", kubeconfig, "get", "namespace", "kube-system"])
+        .args(["--output", r"jsonpath={.metadata.labels.work\.brokkr\.io/test}"])
+        .output()
+        .expect("kubectl starts");
+    assert!(
+        output.stdout == b"allowed",
+        "the cluster of BROKKR_TEST_KUBECONFIG may not be used for tests; its administrator allows it with: \
+         kubectl label namespace kube-system work.brokkr.io/test=allowed"
+    );
 }
 
 fn repository() -> &'static Path {

@@ -9,7 +9,7 @@ use sqlx::postgres::PgConnectOptions;
 use crate::options::Options;
 
 /// A configuration that can be used.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct CompletedConfig {
     /// Kubeconfig of the hub; `None` = the pod's account.
     pub kubeconfig: Option<PathBuf>,
@@ -21,6 +21,16 @@ pub struct CompletedConfig {
     pub tls_cert_file: PathBuf,
     /// Its key.
     pub tls_private_key_file: PathBuf,
+}
+
+/// Without the database: its address may hold a password.
+impl std::fmt::Debug for CompletedConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("CompletedConfig")
+            .field("kubeconfig", &self.kubeconfig)
+            .field("address", &self.address)
+            .finish_non_exhaustive()
+    }
 }
 
 /// An option that cannot be used; the message names the flag.
@@ -77,8 +87,16 @@ fn database(options: &Options) -> Result<PgConnectOptions, ConfigError> {
         (None, Some(url)) => url.clone(),
         (None, None) => return Err(ConfigError::NoDatabase),
     };
-    let options =
-        PgConnectOptions::from_str(url.trim()).map_err(|e| ConfigError::DatabaseUrl(e.to_string()))?;
+    let url = url.trim();
+    if !["postgres://", "postgresql://"]
+        .iter()
+        .any(|scheme| url.starts_with(scheme))
+    {
+        return Err(ConfigError::DatabaseUrl(
+            "it must begin with postgresql://".to_owned(),
+        ));
+    }
+    let options = PgConnectOptions::from_str(url).map_err(|e| ConfigError::DatabaseUrl(e.to_string()))?;
     Ok(options.application_name("brokkr-apiserver"))
 }
 
@@ -96,31 +114,35 @@ mod tests {
 
     use super::*;
 
-    fn parse(arguments: &[&str]) -> Result<CompletedConfig, ConfigError> {
-        let files = [
-            "brokkr-apiserver",
-            "--tls-cert-file",
-            concat!(env!("CARGO_MANIFEST_DIR"), "/src/config.rs"),
-            "--tls-private-key-file",
-            concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"),
-        ];
-        Options::parse_from(files.iter().chain(arguments)).try_into()
+    const CERTIFICATE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/config.rs");
+    const KEY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
+
+    fn parse(certificate: &str, database: &str) -> Result<CompletedConfig, ConfigError> {
+        let files = ["--tls-cert-file", certificate, "--tls-private-key-file", KEY];
+        let arguments = ["brokkr-apiserver", "--database-url", database];
+        Options::parse_from(arguments.iter().chain(&files)).try_into()
     }
 
     #[test]
     fn missing_certificate_is_named_by_its_flag() {
-        let error = parse(&["--database-url", "postgresql:///brokkr"]).unwrap_err();
+        let error = parse("absent.crt", "postgresql:///brokkr").unwrap_err();
         assert!(error.to_string().starts_with("--tls-cert-file"), "{error}");
     }
 
     #[test]
     fn unusable_database_url_is_refused_without_showing_it() {
-        let error = parse(&["--database-url", "mysql://user:geheim@host/x"])
+        let error = parse(CERTIFICATE, "mysql://user:geheim@host/x")
             .unwrap_err()
             .to_string();
         assert!(
             error.starts_with("--database-url") && !error.contains("geheim"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn password_of_the_database_is_not_shown() {
+        let config = parse(CERTIFICATE, "postgresql://user:geheim@host/x").unwrap();
+        assert!(!format!("{config:?}").contains("geheim"));
     }
 }

@@ -17,5 +17,5 @@ pub trait Admission: Send + Sync + 'static {
     ///
     /// # Errors
     /// `NotFound` when the namespace is absent, `Forbidden` when it is terminating.
-    async fn admit_create(&self, namespace: &str, resource: &str, name: &str) -> Result<(), RegistryError>;
+    async fn admit_create(&self, namespace: &str) -> Result<(), RegistryError>;
 }

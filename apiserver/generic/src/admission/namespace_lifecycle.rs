@@ -84,10 +84,10 @@ impl NamespaceLifecycle {
 
 #[async_trait]
 impl Admission for NamespaceLifecycle {
-    async fn admit_create(&self, namespace: &str, resource: &str, name: &str) -> Result<(), RegistryError> {
+    async fn admit_create(&self, namespace: &str) -> Result<(), RegistryError> {
         match self.find(namespace).await? {
             None => Err(absent(namespace)),
-            Some(found) if is_terminating(&found) => Err(terminating(namespace, resource, name)),
+            Some(found) if is_terminating(&found) => Err(terminating(namespace)),
             Some(_) => Ok(()),
         }
     }
@@ -105,10 +105,10 @@ fn absent(namespace: &str) -> RegistryError {
     }
 }
 
-fn terminating(namespace: &str, resource: &str, name: &str) -> RegistryError {
+fn terminating(namespace: &str) -> RegistryError {
     RegistryError::Forbidden {
         message: format!(
-            "{resource} {name:?} is forbidden: unable to create new content in namespace {namespace} because it is being terminated"
+            "unable to create new content in namespace {namespace} because it is being terminated"
         ),
         causes: vec![Cause {
             reason: "NamespaceTerminating".to_owned(),

@@ -187,3 +187,36 @@ fn strict(kind: &str, problems: &[String]) -> StatusError {
         problems.join(", ")
     ))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use futures::stream;
+    use http_body::Frame;
+    use http_body_util::StreamBody;
+
+    use super::*;
+
+    /// Reads a body of unknown length that comes in chunks of 64 KiB.
+    async fn read(chunks: usize) -> Result<Bytes, StatusError> {
+        let chunk = || Ok::<_, Infallible>(Frame::data(Bytes::from_static(&[b'x'; 65536])));
+        let body = StreamBody::new(stream::iter((0..chunks).map(move |_| chunk())));
+        read_body(&HeaderMap::new(), body).await
+    }
+
+    #[tokio::test]
+    async fn body_of_unknown_length_is_bounded() {
+        assert_eq!(read(48).await.unwrap().len(), BODY_BYTES_MAX);
+        let error = read(usize::MAX).await.unwrap_err();
+        assert_eq!(error.code(), StatusCode::PAYLOAD_TOO_LARGE);
+    }
+
+    #[test]
+    fn media_type_without_parameters_and_case() {
+        let mut headers = HeaderMap::new();
+        assert_eq!(media_type(&headers), "");
+        headers.insert(CONTENT_TYPE, "Application/JSON; charset=utf-8".parse().unwrap());
+        assert_eq!(media_type(&headers), "application/json");
+    }
+}

@@ -30,6 +30,44 @@ pub fn validate(meta: &ObjectMeta, scope: Scope) -> Vec<FieldError> {
     errors
 }
 
+/// The fields of a deletion that `wanted` would set or change: only a delete does that. What is left out
+/// stays as it is, as does every other field that the server set.
+#[must_use]
+pub fn validate_immutable(wanted: &ObjectMeta, current: &ObjectMeta) -> Vec<FieldError> {
+    let changed = |field: &str, value: String| FieldError::invalid(field, value, "field is immutable");
+    let deleted = wanted.deletion_timestamp.as_ref();
+    let grace = wanted.deletion_grace_period_seconds;
+    let mut errors = Vec::new();
+    if let Some(time) = deleted.filter(|_| current.deletion_timestamp.is_none()) {
+        errors.push(changed(
+            "metadata.deletionTimestamp",
+            format!("{:?}", time.0.to_string()),
+        ));
+    }
+    if let Some(seconds) = grace.filter(|_| grace != current.deletion_grace_period_seconds) {
+        errors.push(changed(
+            "metadata.deletionGracePeriodSeconds",
+            seconds.to_string(),
+        ));
+    }
+    errors
+}
+
+/// Drops owner references that are given twice and returns the uids of those owners.
+pub fn merge_owners(meta: &mut ObjectMeta) -> Vec<String> {
+    let mut merged: Vec<OwnerReference> = Vec::new();
+    let mut repeated = Vec::new();
+    for owner in meta.owner_references.take().unwrap_or_default() {
+        if merged.contains(&owner) {
+            repeated.push(owner.uid);
+        } else {
+            merged.push(owner);
+        }
+    }
+    meta.owner_references = Some(merged).filter(|owners| !owners.is_empty());
+    repeated
+}
+
 /// The fields that an update may not change so.
 #[must_use]
 pub fn validate_update(new: &ObjectMeta, old: &ObjectMeta) -> Vec<FieldError> {

@@ -2,7 +2,7 @@
 //!
 //! Upstream concept: `rest.RESTCreateStrategy`, `RESTUpdateStrategy`, `RESTDeleteStrategy` and
 //! `TableConvertor`. The generic store calls these in the order
-//! default -> prepare -> admit -> validate -> further, then hands the update to storage.
+//! default -> prepare -> validate -> admit -> further, then hands the update to storage.
 
 use async_trait::async_trait;
 use serde_json::Value;
@@ -60,7 +60,8 @@ pub trait Strategy: Send + Sync + 'static {
     /// creation time are the store's.
     fn prepare_for_create(&self, ctx: &RequestContext, object: &mut Self::Kind);
 
-    /// Last step before validation that may read: rules that need more than the object itself.
+    /// The step that may read: rules that need more than the object itself, which is valid by then. What
+    /// this changes is not validated again.
     ///
     /// # Errors
     /// What the rules say.
@@ -106,7 +107,7 @@ pub trait Strategy: Send + Sync + 'static {
     }
 
     /// What commits together with the change: the resource's transition. `old` is absent on create,
-    /// `new` on delete.
+    /// `new` on delete; an update that takes the last finalizer of a deleted object off gives both.
     ///
     /// # Errors
     /// What the rules say.

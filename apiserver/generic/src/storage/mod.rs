@@ -5,6 +5,15 @@
 //! in which changes become visible. Every change writes its event into the change log in the same
 //! transaction; one tailer per replica feeds the watch cache from it.
 //!
+//! ```text
+//! update, run -> writer (batch -> judge -> stage -> commit) -> tables and change log
+//!                                                                     |
+//!                                                      nudge, poll -> tailer
+//!                                                                     |
+//! get, list, watch <- cacher (objects, ring, watchers) <--------------+
+//!                  <- table_scan, table_history (resources that live in the database only)
+//! ```
+//!
 //! # Invariants
 //!
 //! * **I1** Resource versions strictly increase in visibility order; no event is ever inserted at or

@@ -10,6 +10,7 @@ use super::cacher::Filter;
 use super::error::StorageError;
 use super::postgres::Resource;
 use super::resource_version::ResourceVersion;
+use super::selection::FieldRequirement;
 use super::types::Stored;
 
 /// Rows read by one statement.
@@ -145,14 +146,40 @@ impl Scan {
                     .find(|(field, _)| *field == name)
                     .map(|(_, column)| *column),
             };
-            let Some(column) = column else { continue };
-            // An absent field is an empty one.
-            match (field.equal, field.value.as_str()) {
-                (true, value) if !value.is_empty() => query.push(format!(" and {column}::text = ")),
-                (true, _) => query.push(format!(" and coalesce({column}::text, '') = ")),
-                (false, _) => query.push(format!(" and coalesce({column}::text, '') <> ")),
-            };
-            query.push_bind(&field.value);
+            if let Some(column) = column {
+                self.push_field(query, column, field);
+            }
+        }
+    }
+
+    /// An absent field is an empty one. A value is compared in its column's own type where it has that
+    /// type's form, so that an index serves, and as text otherwise.
+    fn push_field(&self, query: &mut QueryBuilder<Postgres>, column: &str, field: &FieldRequirement) {
+        let own = self.resource.table.columns.iter().find(|own| own.name == column);
+        let value = field.value.as_str();
+        let typed = match own.map_or("text", |own| own.sql_type) {
+            "boolean" => value.parse::<bool>().is_ok().then_some("boolean"),
+            "uuid" => uuid::Uuid::parse_str(value).is_ok().then_some("uuid"),
+            _ => None,
+        };
+        match (field.equal, typed) {
+            (true, Some(sql_type)) => {
+                query
+                    .push(format!(" and {column} = cast("))
+                    .push_bind(&field.value);
+                query.push(format!("::text as {sql_type})"));
+            }
+            (true, None) if !value.is_empty() => {
+                query
+                    .push(format!(" and {column}::text = "))
+                    .push_bind(&field.value);
+            }
+            (equal, _) => {
+                let operator = if equal { "=" } else { "<>" };
+                query
+                    .push(format!(" and coalesce({column}::text, '') {operator} "))
+                    .push_bind(&field.value);
+            }
         }
     }
 

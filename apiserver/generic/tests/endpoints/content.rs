@@ -243,7 +243,7 @@ async fn c252_errors_are_not_transformed() {
 }
 
 #[tokio::test]
-async fn body_over_the_limit_is_refused_with_both_numbers() {
+async fn c067_body_over_the_limit_is_refused_with_both_numbers() {
     let text = "x".repeat(3 * 1024 * 1024);
     let body = widget("large", json!({ "text": text })).to_string();
     let length = body.len();

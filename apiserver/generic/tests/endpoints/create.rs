@@ -12,6 +12,7 @@ async fn c160_create_sets_what_the_server_owns() {
     body["metadata"]["deletionTimestamp"] = json!("2001-01-01T00:00:00Z");
     body["metadata"]["generation"] = json!(9);
     body["metadata"]["selfLink"] = json!("/a");
+    body["metadata"]["managedFields"] = json!([{"manager": "me", "operation": "Update"}]);
     body["status"] = json!({"phase": "Done"});
     let object = post(widgets("c160"), body).send().await.object(201);
     let metadata = &object["metadata"];
@@ -22,7 +23,9 @@ async fn c160_create_sets_what_the_server_owns() {
     assert_eq!(metadata["generation"], 1);
     assert_ne!(metadata["uid"], "00000000-0000-0000-0000-000000000000");
     assert_ne!(metadata["creationTimestamp"], "2001-01-01T00:00:00Z");
-    assert!(metadata.get("deletionTimestamp").is_none() && metadata.get("selfLink").is_none());
+    for dropped in ["deletionTimestamp", "selfLink", "managedFields"] {
+        assert!(metadata.get(dropped).is_none(), "{dropped}");
+    }
     assert!(version(&object).parse::<u64>().unwrap() > 0);
     assert!(object.get("status").is_none(), "the status is the server's");
     assert_eq!(object["spec"]["color"], "grey", "defaults are filled in");

@@ -117,3 +117,21 @@ async fn c193_expired_token_comes_with_a_fresh_one() {
     assert_eq!(names(&next), ["w2", "w3"]);
     end(server).await;
 }
+
+#[tokio::test]
+async fn c274_last_bookmark_comes_before_the_deadline() {
+    let server = Server::start(|options| options.bookmark_interval = Duration::from_secs(600));
+    let created = create_on(server.address, "c274-last", "a").await;
+    let path = widgets("c274-last");
+    let query = "watch=true&allowWatchBookmarks=true&timeoutSeconds=3";
+    let mut watch = get(format!("{path}?{query}&resourceVersion={}", version(&created)))
+        .to(server.address)
+        .watch()
+        .await;
+
+    let bookmark = watch.expect("BOOKMARK").await;
+
+    assert!(version(&bookmark).parse::<u64>().unwrap() >= version(&created).parse().unwrap());
+    assert!(watch.next().await.is_none(), "the watch ends at its deadline");
+    end(server).await;
+}

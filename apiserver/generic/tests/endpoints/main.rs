@@ -9,14 +9,17 @@
 )]
 
 mod client;
+mod consistency;
 mod content;
 mod create;
 mod delete;
 mod discovery;
 mod expiry;
 mod fields;
+mod finalizers;
 mod kinds;
 mod list;
+mod namespaces;
 mod openapi;
 mod patch;
 mod server;

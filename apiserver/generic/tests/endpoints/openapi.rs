@@ -224,3 +224,19 @@ async fn c130_list_types_reach_the_documents() {
     let size = &document["definitions"]["com.example.test.v1.WidgetSpec"]["properties"]["size"];
     assert_eq!(size.get("default"), None, "version 2 has no defaults");
 }
+
+#[tokio::test]
+async fn c131_polls_with_the_known_tag_get_no_body() {
+    for path in ["/openapi/v2", "/openapi/v3", DOCUMENT] {
+        let tag = get(path).send().await.header("etag").to_owned();
+        for known in [tag.clone(), format!("W/{tag}"), format!("\"other\", {tag}")] {
+            let answer = get(path).header("if-none-match", &known).send().await;
+            assert_eq!((answer.code, answer.text.as_str()), (304, ""), "{path} {known}");
+            assert_eq!(answer.header("etag"), tag);
+        }
+        assert_eq!(
+            get(path).header("if-none-match", "\"other\"").send().await.code,
+            200
+        );
+    }
+}

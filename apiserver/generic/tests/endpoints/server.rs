@@ -7,7 +7,7 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use generic_apiserver::admission::Admission;
+use generic_apiserver::admission::{Admission, NamespaceLifecycle};
 use generic_apiserver::authentication::UserInfo;
 use generic_apiserver::authorization::{Attributes, AuthorizationError, Authorizer, Decision};
 use generic_apiserver::endpoints::{ApiGroup, ApiRequest, ApiVersion, Endpoints, Response};
@@ -36,7 +36,7 @@ pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     /// Ends its watches.
     pub(crate) shutdown: CancellationToken,
-    _database: TestDatabase,
+    database: Arc<TestDatabase>,
     _runtime: Runtime,
 }
 
@@ -44,39 +44,79 @@ pub(crate) struct Server {
 pub(crate) static SHARED: LazyLock<Server> = LazyLock::new(|| Server::start(|_| {}));
 
 impl Server {
-    /// A server on a database of its own. Called outside of any runtime but that of a blocking test.
+    /// A server on a database of its own.
     pub(crate) fn start(set: impl FnOnce(&mut StorageOptions) + Send) -> Self {
-        // A thread of its own, because a runtime cannot be started from within one.
-        std::thread::scope(|scope| scope.spawn(|| Self::start_outside(set)).join().unwrap())
+        Self::with(None, None, set)
     }
 
-    fn start_outside(set: impl FnOnce(&mut StorageOptions)) -> Self {
+    /// One more server on the database of another.
+    pub(crate) fn replica_of(other: &Self) -> Self {
+        Self::with(Some(Arc::clone(&other.database)), None, |_| {})
+    }
+
+    /// A server that asks a cluster for its namespaces.
+    pub(crate) fn in_cluster(cluster: SocketAddr) -> Self {
+        Self::with(None, Some(cluster), |_| {})
+    }
+
+    fn with(
+        database: Option<Arc<TestDatabase>>,
+        cluster: Option<SocketAddr>,
+        set: impl FnOnce(&mut StorageOptions) + Send,
+    ) -> Self {
+        // A thread of its own, because a runtime cannot be started from within one.
+        let start = || Self::start_outside(database, cluster, set);
+        std::thread::scope(|scope| scope.spawn(start).join().unwrap())
+    }
+
+    fn start_outside(
+        database: Option<Arc<TestDatabase>>,
+        cluster: Option<SocketAddr>,
+        set: impl FnOnce(&mut StorageOptions),
+    ) -> Self {
         let runtime = Runtime::new().unwrap();
+        let database = database.unwrap_or_else(|| Arc::new(runtime.block_on(new_database())));
+        let mut options = StorageOptions::new(database.connect_options());
+        options.bookmark_interval = BOOKMARK_INTERVAL;
+        set(&mut options);
         let shutdown = CancellationToken::new();
-        let (address, database) = runtime.block_on(async {
-            let database = database().await;
-            let mut options = StorageOptions::new(database.connect_options());
-            options.bookmark_interval = BOOKMARK_INTERVAL;
-            set(&mut options);
-            let storage = Storage::builder(options)
-                .resource(kinds::table("widgets"))
-                .resource(kinds::table("racks"))
-                .start(&CancellationToken::new());
-            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-            let address = listener.local_addr().unwrap();
-            tokio::spawn(accept(listener, Arc::new(endpoints(&storage)), shutdown.clone()));
-            (address, database)
-        });
+        let address = runtime.block_on(serve(options, cluster, shutdown.clone()));
         Self {
             address,
             shutdown,
-            _database: database,
+            database,
             _runtime: runtime,
         }
     }
 }
 
-async fn database() -> TestDatabase {
+async fn serve(
+    options: StorageOptions,
+    cluster: Option<SocketAddr>,
+    shutdown: CancellationToken,
+) -> SocketAddr {
+    let storage = Storage::builder(options)
+        .resource(kinds::table("widgets"))
+        .resource(kinds::table("racks"))
+        .start(&CancellationToken::new());
+    let admission: Arc<dyn Admission> = match cluster {
+        None => Arc::new(Namespaces),
+        Some(cluster) => Arc::new(follow(cluster)),
+    };
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let endpoints = Arc::new(endpoints(&storage, admission));
+    tokio::spawn(accept(listener, endpoints, shutdown));
+    address
+}
+
+fn follow(cluster: SocketAddr) -> NamespaceLifecycle {
+    let config = kube::Config::new(format!("http://{cluster}").parse().unwrap());
+    let client = kube::Client::try_from(config).unwrap();
+    NamespaceLifecycle::follow(client, CancellationToken::new()).0
+}
+
+async fn new_database() -> TestDatabase {
     let database = TestPostgres::shared().create_database().await.unwrap();
     let mut connection = PgConnection::connect_with(&database.connect_options())
         .await
@@ -86,8 +126,8 @@ async fn database() -> TestDatabase {
     database
 }
 
-/// The groups served; also what documents are compared by.
-pub(crate) fn endpoints(storage: &Storage) -> Endpoints {
+/// The groups served.
+fn endpoints(storage: &Storage, admission: Arc<dyn Admission>) -> Endpoints {
     let widgets = Store::new(Widgets, storage.clone())
         .creater(Claim)
         .creater(Release)
@@ -101,7 +141,7 @@ pub(crate) fn endpoints(storage: &Storage) -> Endpoints {
         name: kinds::GROUP.to_owned(),
         versions: vec![version],
     };
-    Endpoints::new(vec![group], Arc::new(Namespaces), "v0.0.0")
+    Endpoints::new(vec![group], admission, "v0.0.0")
 }
 
 async fn accept(listener: TcpListener, endpoints: Arc<Endpoints>, shutdown: CancellationToken) {
@@ -160,7 +200,7 @@ struct Namespaces;
 
 #[async_trait]
 impl Admission for Namespaces {
-    async fn admit_create(&self, namespace: &str, _: &str, _: &str) -> Result<(), RegistryError> {
+    async fn admit_create(&self, namespace: &str) -> Result<(), RegistryError> {
         match namespace {
             "absent" => Err(RegistryError::NotFound {
                 group: String::new(),

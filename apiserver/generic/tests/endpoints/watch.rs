@@ -130,6 +130,26 @@ async fn c274_bookmarks_when_asked() {
 }
 
 #[tokio::test]
+async fn c282_bookmarks_of_a_quiet_collection_advance_with_other_activity() {
+    let query = "watch=true&allowWatchBookmarks=true";
+    let mut watch = get(format!("{}?{query}", widgets("c282"))).watch().await;
+    let mut reached = version(&watch.expect("BOOKMARK").await).parse::<u64>().unwrap();
+    for round in 0..3 {
+        let rack = json!({"metadata": {"name": format!("c282-{round}")}});
+        let elsewhere = post("/apis/test.example.com/v1/racks", rack)
+            .send()
+            .await
+            .object(201);
+        let wanted: u64 = version(&elsewhere).parse().unwrap();
+        while reached < wanted {
+            let next = version(&watch.expect("BOOKMARK").await).parse().unwrap();
+            assert!(next >= reached, "{next} after {reached}");
+            reached = next;
+        }
+    }
+}
+
+#[tokio::test]
 async fn c277_selectors_turn_changes_into_arrivals_and_departures() {
     let path = widgets("c277");
     let from = now("c277").await;

@@ -3,7 +3,9 @@
 use std::time::{Duration, Instant};
 
 use futures::future::join_all;
-use generic_apiserver::storage::{Freshness, ListOptions, ListVersion, Storage, StorageError, WatchStart};
+use generic_apiserver::storage::{
+    Freshness, ListOptions, ListVersion, Storage, StorageError, StorageOptions, WatchStart,
+};
 use serde_json::json;
 use test_postgres::{Durability, TestPostgres};
 
@@ -304,4 +306,56 @@ async fn after_a_failover_versions_go_on_in_a_new_epoch() {
     // A restart on the same history is no fork.
     let again = replica(&copy, |_| {}, |builder| builder);
     assert_eq!(again.create("c", "red").await.version, version((1 << 40) + 2));
+}
+
+#[tokio::test]
+async fn a_commit_that_did_not_happen_is_found_out_and_made_again() {
+    let fixture = Fixture::new().await;
+    fixture.storage.create("warm", "red").await;
+    // At its first commit the backend ends itself, before anything is durable.
+    fixture
+        .sql(
+            "create sequence once;
+             create function die_once() returns trigger language plpgsql as
+             $$ begin if nextval('once') = 1 then perform pg_terminate_backend(pg_backend_pid()); end if; return null; end $$;
+             create constraint trigger die_once after insert on notes initially deferred
+             for each row execute function die_once()",
+        )
+        .await;
+
+    let created = fixture.storage.update(creation("a", json!({}))).await;
+
+    assert!(created.is_ok(), "{created:?}");
+    assert_eq!(fixture.count("select last_value from once").await, 2);
+    assert_eq!(
+        fixture.count("select count(*) from notes where name = 'a'").await,
+        1
+    );
+}
+
+#[tokio::test]
+async fn a_commit_that_did_happen_is_found_out_and_not_made_again() {
+    let fixture = Fixture::new().await;
+    let proxy = crate::proxy::Proxy::before(&fixture.database.connect_options());
+    let mut options = StorageOptions::new(proxy.connect_options());
+    options.transaction_timeout = SOON;
+    let storage = Storage::builder(options)
+        .resource(notes())
+        .resource(entries())
+        .start(&Default::default());
+    storage.create("warm", "red").await;
+
+    proxy.swallow_the_next_answer_to("; commit");
+    let created = storage.update(creation("a", json!({}))).await;
+
+    assert!(proxy.swallowed());
+    let created = created.expect("the commit has happened");
+    let read = storage.get(NOTES, &key("a"), Freshness::Latest).await.unwrap();
+    assert_eq!(read.encoded, created.encoded);
+    assert_eq!(
+        fixture
+            .count("select count(*) from apiserver.watch_events where name = 'a'")
+            .await,
+        1
+    );
 }

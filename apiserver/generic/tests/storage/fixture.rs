@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use generic_apiserver::object::Object;
+use generic_apiserver::storage::selection::FieldRequirement;
 use generic_apiserver::storage::{
     ColumnSpec, Freshness, GroupResource, Key, ListOptions, ListPage, ListVersion, ObjectWrite, Residence,
     ResourceTable, ResourceVersion, Selection, Storage, StorageBuilder, StorageError, StorageOptions, Stored,
@@ -33,7 +34,7 @@ const SCHEMA: &str = "
     create table notes (namespace text, name text, uid uuid unique, resource_version bigint, object text,
         color text, shelf integer, constraint notes_shelf_free unique (shelf), unique (namespace, name));
     create table entries (namespace text, name text, uid uuid, resource_version bigint unique, object text,
-        color text, unique (namespace, name));
+        color text, loud boolean, author uuid, unique (namespace, name));
     create table tags (note text, tag text constraint tags_tag_short check (length(tag) < 20));";
 
 fn field(object: &Object, name: &str) -> Option<Value> {
@@ -78,19 +79,50 @@ pub(crate) fn notes() -> ResourceTable {
     }
 }
 
+const TYPED: [&str; 3] = ["color", "loud", "author"];
+
+fn entry_columns_of(object: &Object) -> Map<String, Value> {
+    TYPED
+        .iter()
+        .filter_map(|name| Some(((*name).to_owned(), field(object, name)?)))
+        .collect()
+}
+
+fn entry_fields_of(object: &Object) -> BTreeMap<&'static str, String> {
+    let text = |value: Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let fields = [
+        ("spec.color", "color"),
+        ("spec.loud", "loud"),
+        ("spec.author", "author"),
+    ];
+    fields
+        .iter()
+        .filter_map(|(path, name)| Some((*path, text(field(object, name)?))))
+        .collect()
+}
+
 pub(crate) fn entries() -> ResourceTable {
+    const fn column(name: &'static str, sql_type: &'static str) -> ColumnSpec {
+        ColumnSpec { name, sql_type }
+    }
+    const COLUMNS: &[ColumnSpec] = &[
+        column("color", "text"),
+        column("loud", "boolean"),
+        column("author", "uuid"),
+    ];
     ResourceTable {
         resource: ENTRIES,
         table: "entries",
         residence: Residence::DatabaseOnly,
-        columns: &[ColumnSpec {
-            name: "color",
-            sql_type: "text",
-        }],
-        columns_of,
-        fields: &["spec.color"],
-        fields_of,
-        field_columns: &[("spec.color", "color")],
+        columns: COLUMNS,
+        columns_of: entry_columns_of,
+        fields: &["spec.color", "spec.loud", "spec.author"],
+        fields_of: entry_fields_of,
+        field_columns: &[
+            ("spec.color", "color"),
+            ("spec.loud", "loud"),
+            ("spec.author", "author"),
+        ],
     }
 }
 
@@ -269,11 +301,14 @@ pub(crate) fn watching(start: WatchStart) -> WatchOptions {
 }
 
 pub(crate) fn colored(color: &str) -> Selection {
-    use generic_apiserver::storage::selection::FieldRequirement;
+    with_field("spec.color", true, color)
+}
+
+pub(crate) fn with_field(field: &str, equal: bool, value: &str) -> Selection {
     let field = FieldRequirement {
-        field: "spec.color".to_owned(),
-        equal: true,
-        value: color.to_owned(),
+        field: field.to_owned(),
+        equal,
+        value: value.to_owned(),
     };
     Selection {
         labels: Vec::new(),

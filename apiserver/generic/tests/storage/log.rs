@@ -5,8 +5,11 @@ use std::time::Duration;
 use futures::StreamExt;
 use generic_apiserver::storage::selection::{LabelOperator, LabelRequirement};
 use generic_apiserver::storage::{
-    Freshness, ListOptions, ListVersion, Selection, StorageError, WatchOptions, WatchStart, WatchStream,
+    Freshness, ListOptions, ListVersion, ObjectWrite, Selection, StorageError, WatchOptions, WatchStart,
+    WatchStream,
 };
+
+use serde_json::json;
 
 use crate::fixture::*;
 
@@ -89,6 +92,43 @@ async fn entries_are_selected_by_columns_and_by_labels() {
             }
         }
         assert_eq!(found, ["e15", "e10", "e5", "e0"]);
+    }
+}
+
+#[tokio::test]
+async fn a_field_is_compared_in_its_columns_type_and_nonsense_matches_nothing() {
+    let fixture = Fixture::new().await;
+    let author = "6f0e8f9e-1111-4222-8333-944455556666";
+    let specs = [
+        ("a", json!({"loud": true})),
+        ("b", json!({"loud": false, "author": author})),
+        ("c", json!({})),
+    ];
+    for (name, spec) in specs {
+        let object = object(&key(name), spec);
+        let create = ObjectWrite::Create {
+            resource: ENTRIES,
+            object,
+        };
+        fixture.storage.update(alone(create)).await.unwrap();
+    }
+    let cases = [
+        (with_field("spec.loud", true, "true"), vec!["a"]),
+        (with_field("spec.loud", false, "true"), vec!["c", "b"]),
+        (with_field("spec.loud", true, ""), vec!["c"]),
+        (with_field("spec.loud", true, "nonsense"), vec![]),
+        (with_field("spec.author", true, author), vec!["b"]),
+        (with_field("spec.author", true, "nonsense"), vec![]),
+        (with_field("spec.author", false, author), vec!["c", "a"]),
+        (with_field("metadata.name", true, "b"), vec!["b"]),
+    ];
+    for (selection, expected) in cases {
+        let options = ListOptions {
+            selection: selection.clone(),
+            ..everything()
+        };
+        let page = fixture.storage.list(ENTRIES, &options).await.unwrap();
+        assert_eq!(names(&page), expected, "{selection:?}");
     }
 }
 

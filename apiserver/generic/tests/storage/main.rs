@@ -12,6 +12,7 @@ mod failure;
 mod fixture;
 mod list;
 mod log;
+mod proxy;
 mod replicas;
 mod set;
 mod watch;

@@ -16,7 +16,7 @@
 //!
 //! # What the binary assembles
 //!
-//! ```ignore
+//! ```text
 //! let storage = queue::with_followers(Storage::builder(options).resource(..)).start(&token);
 //! let queue = Arc::new(Queue::new(storage.clone(), namespaces.clone()));
 //! tokio::spawn(Sweeper::new(storage, namespaces).run(token));
@@ -265,16 +265,5 @@ impl Queue {
                 Err(error) => tracing::warn!(work_order.uid = uid, %error, "progress was not written"),
             }
         });
-    }
-}
-
-/// An error of a statement outside the writer.
-pub(crate) fn database_error(error: &sqlx::Error) -> StorageError {
-    match error {
-        sqlx::Error::Database(refused) => StorageError::Database(refused.to_string()),
-        _ => StorageError::Unreachable {
-            message: error.to_string(),
-            ambiguous: false,
-        },
     }
 }

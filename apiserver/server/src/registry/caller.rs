@@ -11,7 +11,6 @@ use generic_apiserver::registry::{RegistryError, RequestContext};
 use generic_apiserver::storage::{Freshness, Key, Storage, StorageError};
 
 use super::agent::table::AGENTS;
-use crate::queue::database_error;
 
 /// Namespaces with orders that the agent is targeted by and that nobody holds.
 const WAITING_NAMESPACES: &str = "
@@ -82,7 +81,7 @@ pub(super) async fn agent_of(
     Ok(query
         .fetch_optional(storage.pool())
         .await
-        .map_err(|error| database_error(&error))?)
+        .map_err(StorageError::from)?)
 }
 
 /// As [`agent_of`], for requests that only an agent may make.
@@ -118,7 +117,7 @@ pub(super) async fn claimable_namespaces(
     let waiting: BTreeSet<String> = query
         .fetch_all(storage.pool())
         .await
-        .map_err(|error| database_error(&error))?
+        .map_err(StorageError::from)?
         .into_iter()
         .collect();
     let mut allowed = Vec::new();

@@ -1,10 +1,11 @@
 //! Refusals of the queue as errors of the API, and as items of batch answers.
 
 use brokkr_apis::validation::FieldError;
+use generic_apiserver::endpoints::{RequestScope, StatusError};
 use generic_apiserver::registry::RegistryError;
 use generic_apiserver::registry::error::Cause;
-use generic_apiserver::storage::{Key, StorageError};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{StatusCause, StatusDetails};
+use generic_apiserver::storage::Key;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Status;
 
 use super::caller::forbidden;
 use super::field_errors;
@@ -149,65 +150,13 @@ pub(super) fn valid_uid(kind: &str, name: &str, field: &str, uid: &str) -> Resul
     }
 }
 
-/// What an item of a batch answer says about its failure.
-#[derive(Debug)]
-pub(super) struct ItemError {
-    pub(super) code: i32,
-    pub(super) reason: String,
-    pub(super) message: String,
-    pub(super) details: Option<StatusDetails>,
-}
-
-/// The item of an error, as a request of its own would have been answered.
-pub(super) fn item_error(error: &RegistryError, name: &str) -> ItemError {
-    let (code, reason) = match error {
-        RegistryError::NotFound { .. } => (404, "NotFound"),
-        RegistryError::Forbidden { .. } => (403, "Forbidden"),
-        RegistryError::Conflict { .. } => (409, "Conflict"),
-        RegistryError::Invalid { .. } => (422, "Invalid"),
-        RegistryError::BadRequest(_) => (400, "BadRequest"),
-        RegistryError::TooManyRequests { .. } => (429, "TooManyRequests"),
-        RegistryError::Storage(StorageError::Unreachable { .. } | StorageError::Overloaded(_)) => {
-            (503, "ServiceUnavailable")
-        }
-        RegistryError::Storage(_) | RegistryError::Authorization(_) | RegistryError::Internal(_) => {
-            (500, "InternalError")
-        }
+/// What an item of a batch says about its error: what a request of its own would have been answered.
+pub(super) fn item_error(error: RegistryError, name: &str) -> Status {
+    let scope = RequestScope {
+        group: super::GROUP.to_owned(),
+        resource: "workorders".to_owned(),
+        kind: "WorkOrder".to_owned(),
+        name: name.to_owned(),
     };
-    let details = StatusDetails {
-        group: Some(super::GROUP.to_owned()),
-        kind: Some("workorders".to_owned()),
-        name: Some(name.to_owned()),
-        causes: Some(causes(error)).filter(|causes| !causes.is_empty()),
-        ..StatusDetails::default()
-    };
-    ItemError {
-        code,
-        reason: reason.to_owned(),
-        message: error.to_string(),
-        details: Some(details),
-    }
-}
-
-fn causes(error: &RegistryError) -> Vec<StatusCause> {
-    let given = |text: &str| (!text.is_empty()).then(|| text.to_owned());
-    match error {
-        RegistryError::Forbidden { causes, .. } | RegistryError::Conflict { causes, .. } => causes
-            .iter()
-            .map(|cause| StatusCause {
-                reason: given(&cause.reason),
-                message: given(&cause.message),
-                field: given(&cause.field),
-            })
-            .collect(),
-        RegistryError::Invalid { errors, .. } => errors
-            .iter()
-            .map(|error| StatusCause {
-                reason: given(error.error_type.reason()),
-                message: given(&error.message),
-                field: given(&error.field),
-            })
-            .collect(),
-        _ => Vec::new(),
-    }
+    StatusError::from_registry(error, &scope).status()
 }

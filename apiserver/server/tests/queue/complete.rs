@@ -1,6 +1,6 @@
 //! How orders end.
 
-use brokkr_apis::work::v1alpha1::{AttemptOutcome, FailureClass, LogOutcome, WorkOrderPhase};
+use brokkr_apis::work::v1alpha1::{AttemptOutcome, FailureClass, Fence, LogOutcome, WorkOrderPhase};
 use brokkr_apiserver::lifecycle::Refusal;
 use brokkr_apiserver::queue::report::{ReleaseInput, ReportRefusal};
 
@@ -123,6 +123,26 @@ async fn claim_of_another_agent_cannot_be_completed() {
     let refused = fixture.complete(&grant, "west", success(&grant)).await;
 
     assert_eq!(refused, Err(ReportRefusal::OtherAgent("east".to_owned())));
+}
+
+#[tokio::test]
+async fn agent_that_never_held_the_order_leaves_no_report() {
+    let fixture = Fixture::new().await;
+    fixture.agent("east").await;
+    fixture.agent("west").await;
+    fixture.order("one").await;
+    let mut forged = fixture.claimed("east", "one").await;
+    forged.fence = Some(Fence(7));
+
+    fixture
+        .complete(&forged, "west", success(&forged))
+        .await
+        .unwrap_err();
+    forged.namespace = "team-b".to_owned();
+    let refused = fixture.complete(&forged, "east", success(&forged)).await;
+
+    assert_eq!(refused, Err(ReportRefusal::NoOrder));
+    assert_eq!(fixture.count("select count(*) from work.late_reports").await, 0);
 }
 
 #[tokio::test]

@@ -2,6 +2,10 @@
 
 use brokkr_apis::work::v1alpha1::{FailureScope, TargetTerm};
 use brokkr_apiserver::queue::claim::{ClaimRefusal, Grant};
+use brokkr_apiserver::registry::agent::table::AGENTS;
+use brokkr_apiserver::registry::work_order::table::WORK_ORDERS;
+use generic_apiserver::object::Object;
+use generic_apiserver::storage::{Freshness, Key, ObjectWrite, Update, Writes};
 
 use crate::ask::{batch, failure, labelled};
 use crate::fixture::Fixture;
@@ -190,4 +194,61 @@ async fn retried_order_prefers_another_agent_that_waits_and_never_requires_one()
         .sql("update work.work_orders set ready_since = clock_timestamp() - interval '6 seconds'")
         .await;
     assert_eq!(names(&fixture.claim("east", 1).await), ["one"]);
+}
+
+#[tokio::test]
+async fn order_left_to_another_agent_does_not_hide_those_behind_it() {
+    let fixture = Fixture::new().await;
+    fixture.agent("east").await;
+    fixture.agent("west").await;
+    fixture
+        .order_with("retried", |order| order.spec.priority = Some(10))
+        .await;
+    let grant = fixture.claimed("east", "retried").await;
+    assert_eq!(fixture.claim("west", 1).await, [], "west waits");
+    fixture.fail(&grant, "east", "GitRemoteFailed").await;
+    fixture.order("behind").await;
+    fixture
+        .sql("update work.work_orders set next_retry_after = clock_timestamp() where name = 'retried'")
+        .await;
+    fixture.sweep().await;
+
+    assert_eq!(names(&fixture.claim("east", 1).await), ["behind"]);
+    assert_eq!(names(&fixture.claim("west", 1).await), ["retried"]);
+}
+
+#[tokio::test]
+async fn terms_that_are_new_match_an_agent_that_changes_in_the_same_transaction() {
+    let fixture = Fixture::new().await;
+    fixture.agent("east").await;
+    fixture.order("anywhere").await;
+
+    let mut changed = fixture.find_agent("east").await;
+    changed.metadata.labels = Some([("gpu".to_owned(), "yes".to_owned())].into());
+    let mut new = fixture.find("anywhere").await.unwrap();
+    new.metadata.name = Some("by-label".to_owned());
+    new.metadata.uid = Some(uuid::Uuid::new_v4().to_string());
+    new.spec.targets = vec![labelled("gpu", "yes")];
+    let key = Key::cluster("east");
+    let update = Update {
+        object: ObjectWrite::Replace {
+            resource: AGENTS,
+            old: fixture
+                .storage
+                .get(AGENTS, &key, Freshness::Latest)
+                .await
+                .unwrap(),
+            object: Object::from_typed(&changed).unwrap(),
+        },
+        further: Writes {
+            objects: vec![ObjectWrite::Create {
+                resource: WORK_ORDERS,
+                object: Object::from_typed(&new).unwrap(),
+            }],
+            rows: Vec::new(),
+        },
+    };
+    fixture.storage.update(update).await.unwrap();
+
+    assert_eq!(names(&fixture.claim("east", 10).await), ["anywhere", "by-label"]);
 }

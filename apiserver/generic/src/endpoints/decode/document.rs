@@ -41,7 +41,8 @@ impl Document {
             max_anchors: YAML_ALIASES_MAX,
             max_aliases: YAML_ALIASES_MAX,
         };
-        let options = serde_saphyr::options! { budget: budget };
+        // Only true and false are booleans: a name such as `y` or `no` stays what its author wrote.
+        let options = serde_saphyr::options! { budget: budget, strict_booleans: true };
         serde_saphyr::from_slice_with_options(text, options).map_err(|error| error.to_string())
     }
 }

@@ -23,13 +23,10 @@ pub(super) async fn create(call: &mut Call<'_>) -> Result<Response, StatusError>
     )?;
     let name = object.metadata.name.clone().unwrap_or_default();
     let generated = name.is_empty();
-    call.scope.name.clone_from(&name);
+    call.scope.name = name;
     if call.resource().names.scope == Scope::Namespaced {
         check_namespace(&object, &call.info.namespace).map_err(|error| call.refused(error))?;
-        let admitted = call
-            .admission
-            .admit_create(&call.info.namespace, &call.info.resource, &name)
-            .await;
+        let admitted = call.admission.admit_create(&call.info.namespace).await;
         admitted.map_err(|error| call.refused(error))?;
     }
     let created = call.storage.create(&call.ctx, &call.info.namespace, object).await;

@@ -51,9 +51,6 @@ async fn admit(call: &Call<'_>, subresource: &dyn RestSubresource) -> Result<(),
     if !namespaced || !subresource.refused_in_terminating_namespace() {
         return Ok(());
     }
-    let admitted = call
-        .admission
-        .admit_create(&call.info.namespace, &call.info.resource, &call.info.name)
-        .await;
+    let admitted = call.admission.admit_create(&call.info.namespace).await;
     admitted.map_err(|error| call.refused(error))
 }

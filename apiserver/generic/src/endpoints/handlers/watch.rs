@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures::stream::{self, Stream, StreamExt};
+use futures::stream::{self, StreamExt};
 use http::StatusCode;
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
@@ -22,14 +22,38 @@ use crate::endpoints::options::{ListQuery, Query};
 use crate::endpoints::table::IncludeObject;
 use crate::endpoints::{Response, StatusError, response};
 use crate::registry::RegistryError;
-use crate::storage::{StorageError, WatchEvent};
+use crate::storage::{StorageError, WatchEvent, WatchStream};
 
 use frames::Frames;
 
 /// Without `timeoutSeconds` a watch lasts between this and twice as long, so that not all end at once.
 const TIMEOUT_SECONDS_MIN: u64 = 1800;
 
-type Events = Pin<Box<dyn Stream<Item = Result<WatchEvent, StorageError>> + Send>>;
+/// A last bookmark is sent so long before the end, so that the client resumes from a recent version.
+const LAST_BOOKMARK: Duration = Duration::from_secs(2);
+
+/// Where events come from.
+enum Events {
+    /// From storage.
+    Live(Box<WatchStream>),
+    /// A watch that cannot begin: clients expect the reason on the stream.
+    Refused(Option<StorageError>),
+}
+
+impl Events {
+    async fn next(&mut self) -> Option<Result<WatchEvent, StorageError>> {
+        match self {
+            Self::Live(events) => events.next().await,
+            Self::Refused(error) => error.take().map(Err),
+        }
+    }
+
+    fn bookmark_now(&mut self) {
+        if let Self::Live(events) = self {
+            events.bookmark_now();
+        }
+    }
+}
 
 pub(super) async fn watch(call: &Call<'_>) -> Result<Response, StatusError> {
     let negotiated = negotiate(call.parts, &Transform::ALL)?;
@@ -45,16 +69,16 @@ pub(super) async fn watch(call: &Call<'_>) -> Result<Response, StatusError> {
     let timeout = timeout(query.timeout_seconds);
     let options = query.into_watch(call.namespace())?;
     let events = match call.storage.watch(options).await {
-        Ok(events) => Box::pin(events) as Events,
-        // Clients expect the answer to a version that is too old on the stream.
-        Err(RegistryError::Storage(error @ StorageError::Expired { .. })) => {
-            Box::pin(stream::iter([Err(error)])) as Events
-        }
+        Ok(events) => Events::Live(Box::new(events)),
+        Err(RegistryError::Storage(error @ StorageError::Expired { .. })) => Events::Refused(Some(error)),
         Err(error) => return Err(call.refused(error)),
     };
     let watch = Watch {
         events,
         frames: Frames::new(call, &negotiated, include),
+        last_bookmark: timeout
+            .checked_sub(LAST_BOOKMARK)
+            .map(|after| Box::pin(tokio::time::sleep(after))),
         deadline: Box::pin(tokio::time::sleep(timeout)),
         shutdown: call.shutdown.clone(),
         ended: false,
@@ -72,10 +96,20 @@ fn timeout(asked_seconds: Option<u64>) -> Duration {
     Duration::from_secs(seconds)
 }
 
+/// Returns when the timer fires; never without one.
+async fn due(timer: &mut Option<Pin<Box<Sleep>>>) {
+    match timer {
+        Some(timer) => timer.as_mut().await,
+        None => std::future::pending().await,
+    }
+}
+
 /// A watch under way.
 struct Watch {
     events: Events,
     frames: Frames,
+    /// Until the last bookmark is due; none once it was, or for a watch that is too short for it.
+    last_bookmark: Option<Pin<Box<Sleep>>>,
     deadline: Pin<Box<Sleep>>,
     shutdown: CancellationToken,
     ended: bool,
@@ -87,11 +121,17 @@ impl Watch {
         if self.ended {
             return None;
         }
-        let event = tokio::select! {
-            biased;
-            () = self.shutdown.cancelled() => return None,
-            () = self.deadline.as_mut() => return None,
-            event = self.events.next() => event?,
+        let event = loop {
+            tokio::select! {
+                biased;
+                () = self.shutdown.cancelled() => return None,
+                () = self.deadline.as_mut() => return None,
+                () = due(&mut self.last_bookmark) => {
+                    self.last_bookmark = None;
+                    self.events.bookmark_now();
+                }
+                event = self.events.next() => break event?,
+            }
         };
         let frame = match event {
             Ok(event) => self.frames.event(&event),

@@ -3,12 +3,18 @@
 //! The names are upstream's, so that clients know the types; the descriptions are our own. Left out: what
 //! only discovery answers with.
 
+mod answers;
+mod metadata;
+
 use serde_json::{Map, Value, json};
 
 /// The prefix of the names.
 pub(super) const PREFIX: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.";
 
 const RAW_EXTENSION: &str = "io.k8s.apimachinery.pkg.runtime.RawExtension";
+
+/// A property: its name, its schema without description, its description.
+type Property<'p> = (&'p str, Value, &'p str);
 
 /// A reference to a shared type.
 pub(super) fn reference(name: &str) -> Value {
@@ -19,9 +25,9 @@ pub(super) fn reference(name: &str) -> Value {
 pub(super) fn schemas(group: &str, version: &str) -> Map<String, Value> {
     let mut all = Map::new();
     let mut add = |name: &str, schema: Value| all.insert(format!("{PREFIX}{name}"), schema);
-    add("ObjectMeta", object_meta());
-    add("OwnerReference", owner_reference());
-    add("ManagedFieldsEntry", managed_fields_entry());
+    add("ObjectMeta", metadata::object_meta());
+    add("OwnerReference", metadata::owner_reference());
+    add("ManagedFieldsEntry", metadata::managed_fields_entry());
     add(
         "FieldsV1",
         json!({"type": "object", "description": "A set of fields, in the form that field managers keep."}),
@@ -30,18 +36,18 @@ pub(super) fn schemas(group: &str, version: &str) -> Map<String, Value> {
         "Time",
         json!({"type": "string", "format": "date-time", "description": "A time in RFC 3339 with seconds."}),
     );
-    add("ListMeta", list_meta());
-    add("Condition", condition());
-    add("Status", status());
-    add("StatusDetails", status_details());
-    add("StatusCause", status_cause());
-    add("DeleteOptions", delete_options(group, version));
-    add("Preconditions", preconditions());
+    add("ListMeta", metadata::list_meta());
+    add("Condition", metadata::condition());
+    add("Status", answers::status());
+    add("StatusDetails", answers::status_details());
+    add("StatusCause", answers::status_cause());
+    add("DeleteOptions", answers::delete_options(group, version));
+    add("Preconditions", answers::preconditions());
     add(
         "Patch",
         json!({"type": "object", "description": "A change of an object, in the form its media type names."}),
     );
-    add("WatchEvent", watch_event(group, version));
+    add("WatchEvent", answers::watch_event(group, version));
     all.insert(
         RAW_EXTENSION.to_owned(),
         json!({"type": "object", "description": "An object of any kind."}),
@@ -54,9 +60,9 @@ fn kind_list(groups: &[(&str, &str)], kind: &str) -> Value {
     groups.iter().map(entry).collect()
 }
 
-/// An object schema; each property is a name, a schema without description, and the description.
-fn object(description: &str, required: &[&str], properties: &[(&str, Value, &str)]) -> Value {
-    let described = |(name, schema, text): &(&str, Value, &str)| {
+/// An object schema.
+fn object(description: &str, required: &[&str], properties: &[Property<'_>]) -> Value {
+    let described = |(name, schema, text): &Property<'_>| {
         let mut schema = match schema.get("$ref") {
             Some(_) => json!({ "allOf": [schema] }),
             None => schema.clone(),
@@ -92,7 +98,7 @@ fn list(items: &Value, list_type: &str) -> Value {
     json!({"type": "array", "items": items, "x-kubernetes-list-type": list_type})
 }
 
-fn type_fields() -> [(&'static str, Value, &'static str); 2] {
+fn type_fields() -> [Property<'static>; 2] {
     [
         (
             "apiVersion",
@@ -103,317 +109,9 @@ fn type_fields() -> [(&'static str, Value, &'static str); 2] {
     ]
 }
 
-fn with_type_fields<'p>(properties: &[(&'p str, Value, &'p str)]) -> Vec<(&'p str, Value, &'p str)> {
+fn with_type_fields<'p>(properties: &[Property<'p>]) -> Vec<Property<'p>> {
     type_fields()
         .into_iter()
         .chain(properties.iter().cloned())
         .collect()
-}
-
-fn object_meta() -> Value {
-    let mut owners = list(&reference("OwnerReference"), "map");
-    owners["x-kubernetes-list-map-keys"] = json!(["uid"]);
-    owners["x-kubernetes-patch-strategy"] = "merge".into();
-    owners["x-kubernetes-patch-merge-key"] = "uid".into();
-    let mut finalizers = list(&string(), "set");
-    finalizers["x-kubernetes-patch-strategy"] = "merge".into();
-    object(
-        "What every stored object has: its name, its versions, its labels and its owners.",
-        &[],
-        &[
-            (
-                "annotations",
-                texts(),
-                "Values for tools and people, by key; not selectable.",
-            ),
-            (
-                "creationTimestamp",
-                reference("Time"),
-                "When the object was created. Set by the server.",
-            ),
-            (
-                "deletionGracePeriodSeconds",
-                integer("int64"),
-                "How many seconds the object is given to end. Set by the server.",
-            ),
-            (
-                "deletionTimestamp",
-                reference("Time"),
-                "When the deletion was asked for. Set by the server.",
-            ),
-            (
-                "finalizers",
-                finalizers,
-                "Who must agree before a deleted object goes.",
-            ),
-            (
-                "generateName",
-                string(),
-                "What a name is made from when none is given.",
-            ),
-            (
-                "generation",
-                integer("int64"),
-                "Grows with every change of the desired state. Set by the server.",
-            ),
-            ("labels", texts(), "Values by which objects are selected, by key."),
-            (
-                "managedFields",
-                list(&reference("ManagedFieldsEntry"), "atomic"),
-                "Which manager set which fields.",
-            ),
-            (
-                "name",
-                string(),
-                "The name, unique within namespace and resource. Cannot be changed.",
-            ),
-            ("namespace", string(), "The namespace. Cannot be changed."),
-            (
-                "ownerReferences",
-                owners,
-                "The objects on which this one depends; when all are gone, it goes.",
-            ),
-            (
-                "resourceVersion",
-                string(),
-                "The version, which changes with every write. Opaque to clients.",
-            ),
-            ("selfLink", string(), "No longer set."),
-            (
-                "uid",
-                string(),
-                "Tells the object from others of its name, earlier and later. Set by the server.",
-            ),
-        ],
-    )
-}
-
-fn owner_reference() -> Value {
-    let mut schema = object(
-        "Another object, in the same namespace or in none, on which this one depends.",
-        &["apiVersion", "kind", "name", "uid"],
-        &with_type_fields(&[
-            (
-                "blockOwnerDeletion",
-                boolean(),
-                "Whether the owner, deleted in the foreground, waits for this object.",
-            ),
-            (
-                "controller",
-                boolean(),
-                "Whether the owner is the one that manages this object.",
-            ),
-            ("name", string(), "The name of the owner."),
-            ("uid", string(), "The uid of the owner."),
-        ]),
-    );
-    schema["x-kubernetes-map-type"] = "atomic".into();
-    schema
-}
-
-fn managed_fields_entry() -> Value {
-    object(
-        "The fields that one manager set by one kind of operation.",
-        &[],
-        &[
-            (
-                "apiVersion",
-                string(),
-                "The version in which the fields are written.",
-            ),
-            ("fieldsType", string(), "The form of the set of fields: FieldsV1."),
-            ("fieldsV1", reference("FieldsV1"), "The fields."),
-            ("manager", string(), "Who set them."),
-            ("operation", string(), "How they were set: Apply or Update."),
-            (
-                "subresource",
-                string(),
-                "Through which subresource; empty for the object itself.",
-            ),
-            ("time", reference("Time"), "When the entry last changed."),
-        ],
-    )
-}
-
-fn list_meta() -> Value {
-    object(
-        "What every list has: the version it shows and where the next page begins.",
-        &[],
-        &[
-            (
-                "continue",
-                string(),
-                "The token of the next page; empty on the last one.",
-            ),
-            (
-                "remainingItemCount",
-                integer("int64"),
-                "How many objects follow, when that is known.",
-            ),
-            (
-                "resourceVersion",
-                string(),
-                "The version of the whole list, at which a watch can begin.",
-            ),
-            ("selfLink", string(), "No longer set."),
-        ],
-    )
-}
-
-fn condition() -> Value {
-    object(
-        "One aspect of the state of an object.",
-        &["type", "status", "lastTransitionTime", "reason", "message"],
-        &[
-            (
-                "lastTransitionTime",
-                reference("Time"),
-                "When the status last changed.",
-            ),
-            ("message", string(), "Details for people."),
-            (
-                "observedGeneration",
-                integer("int64"),
-                "The generation of the object that was looked at.",
-            ),
-            ("reason", string(), "Why, as one word in CamelCase."),
-            ("status", string(), "True, False or Unknown."),
-            ("type", string(), "Which aspect, in CamelCase."),
-        ],
-    )
-}
-
-fn status() -> Value {
-    let mut schema = object(
-        "The answer of a call that has no object to return.",
-        &[],
-        &with_type_fields(&[
-            ("code", integer("int32"), "The HTTP status code."),
-            (
-                "details",
-                reference("StatusDetails"),
-                "What the answer is about, in parts that programs read.",
-            ),
-            ("message", string(), "The answer in a sentence."),
-            (
-                "metadata",
-                reference("ListMeta"),
-                "A token to continue a list that has expired.",
-            ),
-            (
-                "reason",
-                string(),
-                "Why the call failed, as one word in CamelCase.",
-            ),
-            ("status", string(), "Success or Failure."),
-        ]),
-    );
-    schema["x-kubernetes-group-version-kind"] = kind_list(&[("", "v1")], "Status");
-    schema
-}
-
-fn status_details() -> Value {
-    object(
-        "What an answer is about.",
-        &[],
-        &[
-            (
-                "causes",
-                list(&reference("StatusCause"), "atomic"),
-                "Every single reason for a failure.",
-            ),
-            ("group", string(), "The API group."),
-            ("kind", string(), "The kind or, by custom, the resource."),
-            ("name", string(), "The name."),
-            (
-                "retryAfterSeconds",
-                integer("int32"),
-                "After how many seconds to try again.",
-            ),
-            ("uid", string(), "The uid of the object."),
-        ],
-    )
-}
-
-fn status_cause() -> Value {
-    object(
-        "One reason for a failure.",
-        &[],
-        &[
-            ("field", string(), "The path of the field it is about."),
-            ("message", string(), "The reason in a sentence."),
-            ("reason", string(), "The reason as one word in CamelCase."),
-        ],
-    )
-}
-
-fn delete_options(group: &str, version: &str) -> Value {
-    let mut schema = object(
-        "How an object is deleted.",
-        &[],
-        &with_type_fields(&[
-            (
-                "dryRun",
-                list(&string(), "atomic"),
-                "With All, nothing is deleted.",
-            ),
-            (
-                "gracePeriodSeconds",
-                integer("int64"),
-                "How many seconds the object is given to end.",
-            ),
-            (
-                "ignoreStoreReadErrorWithClusterBreakingPotential",
-                boolean(),
-                "Not supported: objects that cannot be read are not deleted.",
-            ),
-            (
-                "orphanDependents",
-                boolean(),
-                "Older form of propagationPolicy: Orphan or Background.",
-            ),
-            (
-                "preconditions",
-                reference("Preconditions"),
-                "What must hold, or nothing is deleted.",
-            ),
-            (
-                "propagationPolicy",
-                string(),
-                "What happens to dependents: Orphan, Background or Foreground.",
-            ),
-        ]),
-    );
-    let kinds = [("", "v1"), ("meta.k8s.io", "v1"), (group, version)];
-    schema["x-kubernetes-group-version-kind"] = kind_list(&kinds, "DeleteOptions");
-    schema
-}
-
-fn preconditions() -> Value {
-    object(
-        "What must hold before an object is deleted.",
-        &[],
-        &[
-            ("resourceVersion", string(), "The version it must have."),
-            ("uid", string(), "The uid it must have."),
-        ],
-    )
-}
-
-fn watch_event(group: &str, version: &str) -> Value {
-    let raw = json!({ "$ref": format!("#/components/schemas/{RAW_EXTENSION}") });
-    let mut schema = object(
-        "One event of a watch.",
-        &["type", "object"],
-        &[
-            (
-                "object",
-                raw,
-                "The object after the change, or before it was deleted; a Status for ERROR.",
-            ),
-            ("type", string(), "ADDED, MODIFIED, DELETED, BOOKMARK or ERROR."),
-        ],
-    );
-    schema["x-kubernetes-group-version-kind"] = kind_list(&[("", "v1"), (group, version)], "WatchEvent");
-    schema
 }

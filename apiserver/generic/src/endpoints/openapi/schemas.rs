@@ -96,6 +96,7 @@ impl Schemas<'_> {
         for unused in ["$schema", "title", "examples"] {
             fields.remove(unused);
         }
+        unwrap_lines(&mut fields);
         without_null(&mut fields);
         constant_to_enum(&mut fields);
         fields.retain(|name, value| name != "format" || is_known_format(value));
@@ -146,6 +147,17 @@ impl Schemas<'_> {
         }
         fields.insert("allOf".to_owned(), json!([reference]));
         Value::Object(fields)
+    }
+}
+
+/// A comment in the source is broken into lines; a description is not, but for its paragraphs.
+fn unwrap_lines(fields: &mut Map<String, Value>) {
+    if let Some(Value::String(text)) = fields.get_mut("description") {
+        let paragraphs: Vec<String> = text
+            .split("\n\n")
+            .map(|paragraph| paragraph.replace('\n', " "))
+            .collect();
+        *text = paragraphs.join("\n\n");
     }
 }
 

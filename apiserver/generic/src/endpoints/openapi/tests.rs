@@ -71,7 +71,7 @@ impl RestStorage for Described {
             "type": "object",
             "properties": {
                 "metadata": {"type": "object", "default": {}, "x-kubernetes-ref": "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"},
-                "spec": {"description": "Wanted.", "$ref": "#/$defs/Spec", "default": {"size": 1}},
+                "spec": {"description": "Wanted\nby people.", "$ref": "#/$defs/Spec", "default": {"size": 1}},
                 "status": {"anyOf": [{"$ref": "#/$defs/Status"}, {"type": "null"}]},
             },
             "$defs": {
@@ -211,7 +211,7 @@ fn schemas_are_openapi_3() {
     assert_eq!(
         widget["properties"]["spec"],
         json!({
-            "description": "Wanted.",
+            "description": "Wanted by people.",
             "default": {},
             "allOf": [{"$ref": "#/components/schemas/test.example.v1.Spec"}],
         })
@@ -238,7 +238,7 @@ fn version_2_has_neither_defaults_nor_choices() {
     let definitions = &document["definitions"];
     assert_eq!(
         definitions["test.example.v1.Widget"]["properties"]["spec"],
-        json!({"description": "Wanted.", "$ref": "#/definitions/test.example.v1.Spec"})
+        json!({"description": "Wanted by people.", "$ref": "#/definitions/test.example.v1.Spec"})
     );
     let spec = &definitions["test.example.v1.Spec"]["properties"];
     assert_eq!(spec["size"], json!({"type": "integer", "format": "int64"}));

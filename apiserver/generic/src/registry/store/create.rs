@@ -1,7 +1,7 @@
 //! Create: what the server sets, defaults, admission, validation, and the write.
 
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use rand::seq::IndexedRandom;
 use uuid::Uuid;
 
@@ -31,6 +31,7 @@ impl<S: Strategy> Store<S> {
         mut object: Object,
     ) -> Result<Object, RegistryError> {
         self.set_server_fields(namespace, &mut object)?;
+        Self::merge_owners(ctx, &mut object.metadata);
         let generated = needs_name(&object);
         for _ in 1..GENERATED_NAME_ATTEMPTS {
             match self.create_named(ctx, named(&object)).await {
@@ -120,7 +121,20 @@ impl<S: Strategy> Store<S> {
         meta.deletion_timestamp = None;
         meta.deletion_grace_period_seconds = None;
         meta.self_link = None;
+        // Field ownership is not tracked: what a client copied from another object would only mislead.
+        meta.managed_fields = None;
         Ok(())
+    }
+
+    /// Owners given twice count once; the client is told.
+    pub(super) fn merge_owners(ctx: &RequestContext, meta: &mut ObjectMeta) {
+        let repeated = metadata::merge_owners(meta);
+        if !repeated.is_empty() {
+            ctx.warn(format!(
+                "metadata.ownerReferences names owners more than once, they count once: {}",
+                repeated.join(", ")
+            ));
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use futures::future::join_all;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 
@@ -13,13 +14,18 @@ use crate::registry::context::RequestContext;
 use crate::registry::error::RegistryError;
 use crate::registry::rest::{DeleteRequest, Deleted, PropagationPolicy};
 use crate::registry::strategy::{DeleteOptions, Deletion, Strategy};
-use crate::storage::{Freshness, Key, ListOptions, ObjectWrite, StorageError, Stored, Update, Writes};
+use crate::storage::{
+    Freshness, GroupResource, Key, ListOptions, ObjectWrite, StorageError, Stored, Update, Writes,
+};
 
 const FOREGROUND: &str = "foregroundDeletion";
 const ORPHAN: &str = "orphan";
 
 /// How many objects of a collection are read at a time.
 const COLLECTION_PAGE: usize = 500;
+
+/// How many of them are deleted at a time: they share transactions, and leave room for other writes.
+const COLLECTION_DELETES: usize = 16;
 
 impl<S: Strategy> Store<S> {
     pub(super) async fn delete_object(
@@ -45,7 +51,7 @@ impl<S: Strategy> Store<S> {
     ) -> Result<Deleted, RegistryError> {
         let stored = self.storage.get(self.resource, key, Freshness::Latest).await?;
         let current = object_of(&stored)?;
-        check_preconditions(&current.metadata, request)?;
+        check_preconditions(&current.metadata, request, self.resource)?;
         let old = Self::typed(&current)?;
         let options = DeleteOptions {
             grace_period_seconds: request.grace_period_seconds,
@@ -120,8 +126,13 @@ impl<S: Strategy> Store<S> {
         while wanted > 0 {
             options.limit = wanted.min(COLLECTION_PAGE);
             let page = self.storage.list(self.resource, &options).await?;
-            for stored in &page.items {
-                deleted.extend(self.delete_listed(ctx, stored, request).await?);
+            for together in page.items.chunks(COLLECTION_DELETES) {
+                let deletes = together
+                    .iter()
+                    .map(|stored| self.delete_listed(ctx, stored, request));
+                for result in join_all(deletes).await {
+                    deleted.extend(result?);
+                }
             }
             wanted = wanted.saturating_sub(page.items.len());
             options.continue_token = page.continue_token;
@@ -147,7 +158,11 @@ impl<S: Strategy> Store<S> {
     }
 }
 
-fn check_preconditions(meta: &ObjectMeta, request: &DeleteRequest) -> Result<(), RegistryError> {
+fn check_preconditions(
+    meta: &ObjectMeta,
+    request: &DeleteRequest,
+    resource: GroupResource,
+) -> Result<(), RegistryError> {
     let pairs = [
         ("UID", &request.uid, &meta.uid),
         (
@@ -161,7 +176,7 @@ fn check_preconditions(meta: &ObjectMeta, request: &DeleteRequest) -> Result<(),
             let name = meta.name.as_deref().unwrap_or_default();
             let show = |text: &Option<String>| text.clone().unwrap_or_default();
             let message = format!(
-                "Operation cannot be fulfilled on {name:?}: Precondition failed: {what} in precondition: {}, {what} in object meta: {}",
+                "Operation cannot be fulfilled on {resource} {name:?}: Precondition failed: {what} in precondition: {}, {what} in object meta: {}",
                 show(wanted),
                 show(present)
             );

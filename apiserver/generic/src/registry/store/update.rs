@@ -13,7 +13,7 @@ use crate::registry::field::FieldError;
 use crate::registry::metadata;
 use crate::registry::rest::{ObjectChange, Part};
 use crate::registry::strategy::Strategy;
-use crate::storage::{Freshness, Key, ObjectWrite, StorageError, Stored, Update};
+use crate::storage::{Freshness, GroupResource, Key, ObjectWrite, StorageError, Stored, Update};
 
 /// How often a change is built anew under contention before the caller is told; far above what a fair
 /// queue of writers needs.
@@ -46,7 +46,14 @@ impl<S: Strategy> Store<S> {
         let stored = self.storage.get(self.resource, key, Freshness::Latest).await?;
         let current = object_of(&stored)?;
         let mut wanted = change.apply(&current)?;
-        check_versions(&current, &wanted, S::Kind::KIND)?;
+        check_versions(&current, &wanted, S::Kind::KIND, self.resource)?;
+        if part == Part::Main {
+            Self::invalid(
+                &current,
+                metadata::validate_immutable(&wanted.metadata, &current.metadata),
+            )?;
+            Self::merge_owners(ctx, &mut wanted.metadata);
+        }
         keep_server_fields(&mut wanted.metadata, &current.metadata);
         let (old, mut new) = (Self::typed(&current)?, Self::typed(&wanted)?);
         self.prepare(ctx, part, &mut new, &old)?;
@@ -158,7 +165,12 @@ fn specification(object: &Object) -> Vec<(&String, &serde_json::Value)> {
 }
 
 /// The optimistic lock: the version and the uid that the change names are the present ones.
-fn check_versions(current: &Object, wanted: &Object, kind: &str) -> Result<(), RegistryError> {
+fn check_versions(
+    current: &Object,
+    wanted: &Object,
+    kind: &str,
+    resource: GroupResource,
+) -> Result<(), RegistryError> {
     let name = current.metadata.name.clone().unwrap_or_default();
     let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
     if let Some(uid) = given(&wanted.metadata.uid)
@@ -166,7 +178,7 @@ fn check_versions(current: &Object, wanted: &Object, kind: &str) -> Result<(), R
     {
         let present = current.metadata.uid.as_deref().unwrap_or_default();
         let message = format!(
-            "Operation cannot be fulfilled on {name:?}: Precondition failed: UID in precondition: {uid}, UID in object meta: {present}"
+            "Operation cannot be fulfilled on {resource} {name:?}: Precondition failed: UID in precondition: {uid}, UID in object meta: {present}"
         );
         return Err(RegistryError::Conflict {
             message,
@@ -187,7 +199,7 @@ fn check_versions(current: &Object, wanted: &Object, kind: &str) -> Result<(), R
     };
     if current.metadata.resource_version.as_ref() != Some(&version) {
         let message = format!(
-            "Operation cannot be fulfilled on {name:?}: the object has been modified; please apply your changes to the latest version and try again"
+            "Operation cannot be fulfilled on {resource} {name:?}: the object has been modified; please apply your changes to the latest version and try again"
         );
         return Err(RegistryError::Conflict {
             message,
@@ -197,7 +209,7 @@ fn check_versions(current: &Object, wanted: &Object, kind: &str) -> Result<(), R
     Ok(())
 }
 
-/// What no client changes.
+/// What no client changes. Nobody keeps `managedFields` here, so that nobody may claim to be in them.
 fn keep_server_fields(meta: &mut ObjectMeta, current: &ObjectMeta) {
     meta.name.clone_from(&current.name);
     meta.namespace.clone_from(&current.namespace);
@@ -208,4 +220,5 @@ fn keep_server_fields(meta: &mut ObjectMeta, current: &ObjectMeta) {
     meta.generation = current.generation;
     meta.generate_name.clone_from(&current.generate_name);
     meta.self_link.clone_from(&current.self_link);
+    meta.managed_fields.clone_from(&current.managed_fields);
 }

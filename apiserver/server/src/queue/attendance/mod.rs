@@ -16,7 +16,6 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use serde::Deserialize;
 use std::sync::Arc;
 
-use super::database_error;
 use crate::lifecycle::second;
 use crate::registry::agent::table::AGENTS;
 
@@ -47,7 +46,7 @@ pub(super) async fn attend(storage: &Storage) -> Result<usize, StorageError> {
     let rows: Vec<String> = query
         .fetch_all(storage.pool())
         .await
-        .map_err(|error| database_error(&error))?;
+        .map_err(StorageError::from)?;
     let mut written = 0;
     for row in rows {
         let seen: Seen = serde_json::from_str(&row)

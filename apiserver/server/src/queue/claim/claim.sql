@@ -49,7 +49,7 @@ demand as (
     select target_set_id, work_type, namespaces, sum(want) as want from reach where want > 0 group by 1, 2, 3
 ),
 candidate as materialized (
-    select o.id, o.priority, o.turn, o.created_at
+    select o.id, o.priority, o.turn, o.created_at, null as last_agent
     from demand d
     cross join lateral (
         select o.id, o.priority, o.turn, o.created_at
@@ -61,11 +61,11 @@ candidate as materialized (
         limit d.want
     ) o
     union
-    select o.id, o.priority, o.turn, o.created_at
+    select o.id, o.priority, o.turn, o.created_at, o.last_agent
     from reach r
     join (select target_set_id, work_type, sum(want) as want from demand group by 1, 2) d using (target_set_id, work_type)
     cross join lateral (
-        select o.id, o.priority, o.turn, o.created_at
+        select o.id, o.priority, o.turn, o.created_at, o.last_agent
         from work.work_orders o
         where o.target_set_id = d.target_set_id and o.work_type = d.work_type
             and o.status = 'PENDING' and not o.suspended and o.selective
@@ -76,11 +76,15 @@ candidate as materialized (
     ) o
     where r.want > 0
 ),
--- A single caller without limits per type takes from the head of the merged queues and nothing else.
+-- A single caller without limits per type takes from the head of the merged queues and nothing else,
+-- unless it may have to leave an order there to another agent for a moment.
 chosen as (
     select id from candidate
     order by priority desc, turn, created_at, id
-    limit (select case when count(*) = 1 and bool_and(by_type::text = '{}') then max(want) end from caller)
+    limit (
+        select case when count(*) = 1 and bool_and(by_type::text = '{}')
+            and not exists (select from candidate where last_agent = any (array(select agent from caller))) then max(want) end
+        from caller)
 ),
 named as (
     select o.id

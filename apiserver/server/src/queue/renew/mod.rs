@@ -17,7 +17,6 @@ use sqlx::postgres::PgPool;
 
 pub(super) use self::progress::{Admitted, ProgressDelay, changed_progress, wait};
 
-use super::database_error;
 use super::report::{CurrentClaim, ReportRefusal};
 use crate::lifecycle::Refusal;
 
@@ -190,10 +189,7 @@ async fn run(
         .bind(super::rows::text(&items))
         .bind(agent)
         .bind(holder);
-    let rows: Vec<String> = query
-        .fetch_all(pool)
-        .await
-        .map_err(|error| database_error(&error))?;
+    let rows: Vec<String> = query.fetch_all(pool).await.map_err(StorageError::from)?;
     rows.iter().map(|row| parse::<RenewedRow>(row)?.read()).collect()
 }
 
@@ -224,10 +220,7 @@ impl RenewedRow {
 /// The orders of renewals that found no row, by uid.
 async fn present(pool: &PgPool, missing: &[&RenewItem]) -> Result<HashMap<String, RefusedRow>, StorageError> {
     let query = sqlx::query_scalar(REFUSED).bind(super::rows::text(&missing));
-    let rows: Vec<String> = query
-        .fetch_all(pool)
-        .await
-        .map_err(|error| database_error(&error))?;
+    let rows: Vec<String> = query.fetch_all(pool).await.map_err(StorageError::from)?;
     let keyed = |row: &String| {
         let row: RefusedRow = parse(row)?;
         Ok((row.uid.clone(), row))
@@ -257,10 +250,7 @@ impl RefusedRow {
 /// Every claim the agent holds.
 pub(super) async fn held_claims(pool: &PgPool, agent: &str) -> Result<Vec<HeldClaim>, StorageError> {
     let query = sqlx::query_scalar(HELD).bind(agent);
-    let rows: Vec<String> = query
-        .fetch_all(pool)
-        .await
-        .map_err(|error| database_error(&error))?;
+    let rows: Vec<String> = query.fetch_all(pool).await.map_err(StorageError::from)?;
     let claim = |row: &String| {
         let row: HeldRow = parse(row)?;
         Ok(HeldClaim {

@@ -150,13 +150,10 @@ impl Found {
 
     /// The order of the key, if the caller may speak for its claim.
     fn order(&self, key: &ClaimKey) -> Result<&QueuedOrder, ReportRefusal> {
-        let of_key = |queued: &&QueuedOrder| {
-            queued.stored.key.namespace == key.namespace && queued.stored.key.name == key.name
-        };
         let queued = self
             .orders
             .get(&key.uid)
-            .filter(of_key)
+            .filter(|queued| is_named(queued, key))
             .ok_or(ReportRefusal::NoOrder)?;
         let Some(lease) = &queued.lease else {
             return Err(refused(queued, Refusal::FenceSpent));
@@ -170,17 +167,30 @@ impl Found {
         }
     }
 
-    /// Keeps a report that came too late, if it is about a claim there was.
+    /// Keeps a report that came too late, if the caller's agent has held the order.
     fn keep_late_report(&mut self, key: &ClaimKey, report: &impl Serialize) {
-        let known = key
-            .fence
-            .is_some_and(|fence| self.ended.contains_key(&(key.uid.clone(), fence)))
-            || self.orders.contains_key(&key.uid);
-        if known && !key.dry_run {
+        if self.has_held(key) && !key.dry_run {
             let row = json!({"uid": key.uid, "fence": key.fence, "user_name": key.user, "report": rows::text(report)});
             self.written.rows.push(rows::row(rows::ADD_LATE_REPORT, row));
         }
     }
+
+    /// Whether an attempt of the order was the agent's: nobody else has anything to report, whatever uid
+    /// and fence a request names. The fence of a claim that was taken over is in no attempt any more.
+    fn has_held(&self, key: &ClaimKey) -> bool {
+        let is_own = |attempt: &Attempt| key.agent.as_ref().is_none_or(|agent| *agent == attempt.agent);
+        let ended = key
+            .fence
+            .and_then(|fence| self.ended.get(&(key.uid.clone(), fence)));
+        let order = self.orders.get(&key.uid).filter(|queued| is_named(queued, key));
+        ended.is_some_and(|ended| is_own(&ended.attempt))
+            || order.is_some_and(|queued| queued.attempts.iter().any(is_own))
+    }
+}
+
+/// Whether the order of this uid is the one that the request names.
+fn is_named(queued: &QueuedOrder, key: &ClaimKey) -> bool {
+    queued.stored.key.namespace == key.namespace && queued.stored.key.name == key.name
 }
 
 /// A refusal with what the caller has to know of the order.

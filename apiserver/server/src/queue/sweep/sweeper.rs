@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Sweep, SweepInput};
 use crate::queue::ring::{RingAgain, RingAgainInput};
-use crate::queue::{Namespaces, attendance, database_error, waiting};
+use crate::queue::{Namespaces, attendance, waiting};
 
 /// The longest time between two looks; unanswered rings are counted in seconds.
 const INTERVAL_MAX: Duration = Duration::from_secs(1);
@@ -122,7 +122,7 @@ impl Sweeper {
         let extended: bool = sqlx::query_scalar(include_str!("serve.sql"))
             .fetch_one(pool)
             .await
-            .map_err(|error| database_error(&error))?;
+            .map_err(StorageError::from)?;
         if extended {
             tracing::info!("the queue was not served for a while: every lease has its full length anew");
         }
@@ -156,7 +156,7 @@ impl Sweeper {
             .bind("[]")
             .fetch_optional(pool)
             .await
-            .map_err(|error| database_error(&error))?;
+            .map_err(StorageError::from)?;
         Ok(rows.is_some())
     }
 }
@@ -193,7 +193,7 @@ async fn seconds_until_due(pool: &PgPool) -> Result<Option<f64>, StorageError> {
     sqlx::query_scalar(include_str!("next_due.sql"))
         .fetch_one(pool)
         .await
-        .map_err(|error| database_error(&error))
+        .map_err(StorageError::from)
 }
 
 async fn execute(pool: &PgPool, statement: &'static str) -> Result<(), StorageError> {
@@ -201,5 +201,5 @@ async fn execute(pool: &PgPool, statement: &'static str) -> Result<(), StorageEr
         .execute(pool)
         .await
         .map(|_| ())
-        .map_err(|error| database_error(&error))
+        .map_err(StorageError::from)
 }

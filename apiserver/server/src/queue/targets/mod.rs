@@ -84,6 +84,9 @@ impl SetMutation for TargetSets {
         let found = Found::read(rows)?;
         let mut rows = found.rematch(inputs);
         rows.extend(found.new_sets(inputs));
+        // Statements run in the order of their first rows: an agent leaves its sets, then new sets come to
+        // be, then there are sets to be a member of.
+        rows.sort_by_key(|row| row.statement == rows::ADD_TARGET_AGENT);
         rows.extend(found.turns(inputs));
         Ok(SetOutcome {
             objects: Vec::new(),

@@ -17,7 +17,6 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use serde::Deserialize;
 
-use super::database_error;
 use crate::lifecycle::second;
 use crate::registry::work_order::table::WORK_ORDERS;
 
@@ -55,7 +54,7 @@ pub(super) async fn reconsider(storage: &Storage) -> Result<usize, StorageError>
     let rows: Vec<String> = query
         .fetch_all(storage.pool())
         .await
-        .map_err(|error| database_error(&error))?;
+        .map_err(StorageError::from)?;
     let mut written = 0;
     for row in rows {
         let waiting: Waiting = serde_json::from_str(&row)

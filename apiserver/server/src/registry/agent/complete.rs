@@ -101,10 +101,10 @@ fn result(
             result.log_name = completed.log_name;
         }
         Err(error) => {
-            let error = item_error(&error, &item.name);
-            result.code = error.code;
-            result.reason = error.reason;
-            result.message = error.message;
+            let error = item_error(error, &item.name);
+            result.code = error.code.unwrap_or_default();
+            result.reason = error.reason.unwrap_or_default();
+            result.message = error.message.unwrap_or_default();
             result.details = error.details;
         }
     }

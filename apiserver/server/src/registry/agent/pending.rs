@@ -7,7 +7,7 @@ use generic_apiserver::registry::{NamedGetter, RegistryError, RequestContext};
 use generic_apiserver::storage::{Key, StorageError};
 use serde_json::{Value, json};
 
-use crate::queue::{Queue, database_error};
+use crate::queue::Queue;
 use crate::registry::caller::{agent_named, claimable_namespaces};
 
 /// The subresource.
@@ -45,7 +45,7 @@ impl NamedGetter for PendingOrders {
         let rows: Vec<String> = query
             .fetch_all(storage.pool())
             .await
-            .map_err(|error| database_error(&error))?;
+            .map_err(StorageError::from)?;
         let items = rows.iter().map(|row| item(row)).collect::<Result<Vec<_>, _>>()?;
         Ok(json!({
             "apiVersion": brokkr_apis::work::v1alpha1::API_VERSION, "kind": self.kind(),

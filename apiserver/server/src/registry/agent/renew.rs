@@ -112,10 +112,10 @@ fn result(item: &AgentRenewalItem, outcome: Result<RenewedClaim, RegistryError>)
             result.cancel = renewed.cancel;
         }
         Err(error) => {
-            let error = item_error(&error, &item.name);
-            result.code = error.code;
-            result.reason = error.reason;
-            result.message = error.message;
+            let error = item_error(error, &item.name);
+            result.code = error.code.unwrap_or_default();
+            result.reason = error.reason.unwrap_or_default();
+            result.message = error.message.unwrap_or_default();
             result.details = error.details;
         }
     }

@@ -11,7 +11,7 @@ use generic_apiserver::registry::error::Cause;
 use generic_apiserver::storage::{Freshness, Key, Storage, StorageError};
 use serde_json::Value;
 
-use crate::queue::{database_error, sha256_hex};
+use crate::queue::sha256_hex;
 use crate::registry::work_order_log::table::WORK_ORDER_LOGS;
 
 const FIELD: &str = "spec.idempotencyKey";
@@ -77,7 +77,7 @@ pub(super) async fn look_up(
     let row: Option<HolderRow> = query
         .fetch_optional(storage.pool())
         .await
-        .map_err(|error| database_error(&error))?;
+        .map_err(StorageError::from)?;
     let Some((order_uid, order_name, spec_hash, log_name)) = row else {
         return Ok(KeyUse::New);
     };
@@ -161,7 +161,7 @@ pub(super) async fn entry_of_name(
     Ok(query
         .fetch_optional(storage.pool())
         .await
-        .map_err(|error| database_error(&error))?)
+        .map_err(StorageError::from)?)
 }
 
 fn entry_gone(key: &str, log_name: &str) -> String {

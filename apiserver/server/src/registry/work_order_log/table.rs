@@ -89,10 +89,10 @@ pub fn table() -> ResourceTable {
         field_columns: &[
             ("workType", "work_type"),
             ("outcome", "outcome"),
-            ("success", "success::text"),
-            ("agent", "coalesce(claimed_by, '')"),
+            ("success", "success"),
+            ("agent", "claimed_by"),
             ("orderName", "order_name"),
-            ("orderUID", "id::text"),
+            ("orderUID", "id"),
         ],
     }
 }

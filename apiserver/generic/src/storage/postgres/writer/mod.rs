@@ -9,6 +9,7 @@
 //! What this leaves out: reading; a change comes back through the change log.
 
 mod batch;
+mod doubt;
 mod judge;
 mod set;
 mod stage;
@@ -27,6 +28,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::batch::{Answers, Batch, Collector};
 pub(crate) use self::batch::{Operation, PendingUpdate};
+use self::doubt::Doubt;
 pub(crate) use self::set::{ErasedFollower, FollowerOf, Group};
 use self::transaction::Transaction;
 use super::{Resources, connect, epoch, unreachable};
@@ -119,14 +121,14 @@ impl Writer {
             Some(connection) => connection,
             None => self.connect().await?,
         };
-        let mut commit_sent = false;
+        let mut doubt = None;
         let transaction = Transaction::new(
             &mut connection,
             &self.resources,
             &self.followers,
             self.lock.clone(),
         );
-        let guarded = AssertUnwindSafe(transaction.run(batch, &mut commit_sent)).catch_unwind();
+        let guarded = AssertUnwindSafe(transaction.run(batch, &mut doubt)).catch_unwind();
         let result = match tokio::time::timeout(self.options.transaction_timeout, guarded).await {
             Ok(Ok(result)) => result,
             // The connection may be anywhere in its protocol: it is dropped, and so rolled back.
@@ -138,16 +140,50 @@ impl Writer {
                 self.connection = Some(connection);
                 Ok(answers)
             }
-            Err(StorageError::Unreachable { message, .. }) => Err(StorageError::Unreachable {
-                message,
-                ambiguous: commit_sent,
-            }),
+            Err(StorageError::Unreachable { message, .. }) => match doubt {
+                Some(doubt) => self.settle(doubt, message).await,
+                None => Err(unreachable(message)),
+            },
             Err(error) => {
                 if connection.execute("rollback").await.is_ok() {
                     self.connection = Some(connection);
                 }
                 Err(error)
             }
+        }
+    }
+
+    /// Finds out what became of a commit that was not answered. One that has not happened is like any
+    /// transaction that was cut off.
+    async fn settle(&mut self, doubt: Doubt, message: String) -> Result<Answers, StorageError> {
+        tracing::warn!(
+            message,
+            "a commit was not answered, finding out what became of it"
+        );
+        let asked = tokio::time::timeout(self.options.transaction_timeout, async {
+            loop {
+                if let Ok(mut connection) = self.connect_to_history().await
+                    && let Ok(committed) = doubt.committed(&mut connection, self.lock.clone()).await
+                {
+                    return (committed, connection);
+                }
+                tokio::time::sleep(BACKOFF_MIN).await;
+            }
+        });
+        let Ok((committed, connection)) = asked.await else {
+            return Err(StorageError::Unreachable {
+                message,
+                ambiguous: true,
+            });
+        };
+        self.connection = Some(connection);
+        match committed {
+            Some(true) => Ok(doubt.answers),
+            Some(false) => Err(unreachable(message)),
+            None => Err(StorageError::Unreachable {
+                message,
+                ambiguous: true,
+            }),
         }
     }
 

@@ -7,6 +7,7 @@ use sqlx::postgres::PgConnection;
 use sqlx::{Executor, Row, SqlSafeStr, SqlStr};
 
 use super::batch::{Answers, Batch, PendingUpdate};
+use super::doubt::Doubt;
 use super::judge::Judge;
 use super::set::{ErasedFollower, SetGroup};
 use super::stage::{Stage, Written};
@@ -49,12 +50,12 @@ impl<'a> Transaction<'a> {
         }
     }
 
-    /// Runs the batch. `commit_sent` tells, when this fails or is given up, whether the outcome is in
-    /// doubt. The caller rolls back after an error.
+    /// Runs the batch. `doubt` is filled when the commit is sent: when this fails or is given up after
+    /// that, the outcome is unknown. The caller rolls back after an error.
     pub(super) async fn run(
         mut self,
         batch: &mut Batch,
-        commit_sent: &mut bool,
+        doubt: &mut Option<Doubt>,
     ) -> Result<Answers, StorageError> {
         let (mut versions, now) = self.lock().await?;
         let start = versions.last();
@@ -70,8 +71,12 @@ impl<'a> Transaction<'a> {
             self.connection.execute("rollback").await?;
             return Ok(answers);
         }
+        let witness = written.events.first().cloned();
         change_log::append(self.connection, written.events).await?;
-        *commit_sent = true;
+        *doubt = Some(Doubt {
+            answers: answers.clone(),
+            witness,
+        });
         self.commit(start, versions.last()).await?;
         Ok(answers)
     }

@@ -1,0 +1,78 @@
+//! Creates in namespaces that are absent or going.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::client::SOON;
+use crate::namespaces::Namespaces;
+use crate::server::{FISCHERS, N, Server, Setup, flunder};
+
+async fn start(given: &[(&str, bool)]) -> (Server, Namespaces) {
+    let namespaces = Namespaces::start(given).await;
+    let admission = Arc::new(namespaces.lifecycle.clone());
+    let server = Server::with(Setup {
+        admission,
+        ..Setup::default()
+    })
+    .await;
+    (server, namespaces)
+}
+
+/// Waits until the server knows that the namespace is going.
+async fn refused_soon(server: &Server, url: &str, body: &Value) {
+    let refused = async {
+        while server.client.post(url, body).await.status == 201 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(SOON, refused)
+        .await
+        .expect("the watch tells of it");
+}
+
+#[tokio::test]
+async fn c240_what_exists_can_be_changed_and_deleted_while_its_namespace_goes() {
+    let (server, namespaces) = start(&[("n", false)]).await;
+    server.create("a", json!({})).await;
+    namespaces.terminate("n").await;
+    refused_soon(&server, &format!("{N}?dryRun=All"), &flunder("b", json!({}))).await;
+    server
+        .client
+        .merge(&format!("{N}/a"), json!({"spec": {"size": 1}}))
+        .await
+        .expect(200);
+    server.client.delete(&format!("{N}/a")).await.expect(200);
+}
+
+#[tokio::test]
+async fn c240_cluster_scoped_objects_need_no_namespace() {
+    let (server, _namespaces) = start(&[("n", false)]).await;
+    server
+        .client
+        .post(FISCHERS, &json!({"metadata": {"name": "f"}}))
+        .await
+        .expect(201);
+}
+
+#[tokio::test]
+async fn c233_subresource_that_begins_work_is_admitted_like_a_create() {
+    let (server, namespaces) = start(&[("n", false)]).await;
+    server.create("a", json!({})).await;
+    let polish = format!("{N}/a/polish");
+    server.client.post(&polish, &json!({})).await.expect(201);
+    namespaces.terminate("n").await;
+    refused_soon(&server, &format!("{polish}?dryRun=All"), &json!({})).await;
+    let status = server
+        .client
+        .post(&polish, &json!({}))
+        .await
+        .refused(403, "Forbidden");
+    assert_eq!(status["details"]["causes"][0]["reason"], "NamespaceTerminating");
+    server
+        .client
+        .post(&format!("{N}/a/scrap"), &json!({}))
+        .await
+        .expect(201);
+}

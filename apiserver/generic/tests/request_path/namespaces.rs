@@ -1,0 +1,92 @@
+//! A kube-apiserver of which only namespaces can be read.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use generic_apiserver::admission::NamespaceLifecycle;
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::kube_apiserver::{Asked, KubeApiserver, Reply, failure};
+
+/// The namespaces of the cluster, and the events of their watch.
+pub(crate) struct Namespaces {
+    state: Arc<Mutex<BTreeMap<String, bool>>>,
+    events: mpsc::Sender<Value>,
+    _kube_apiserver: KubeApiserver,
+    pub(crate) lifecycle: NamespaceLifecycle,
+    stop: CancellationToken,
+}
+
+fn namespace(name: &str, terminating: bool) -> Value {
+    let mut metadata = json!({"name": name, "resourceVersion": "5", "uid": name});
+    if terminating {
+        metadata["deletionTimestamp"] = json!("2024-01-01T00:00:00Z");
+    }
+    let phase = if terminating { "Terminating" } else { "Active" };
+    json!({"kind": "Namespace", "apiVersion": "v1", "metadata": metadata, "status": {"phase": phase}})
+}
+
+impl Namespaces {
+    /// A cluster with these namespaces, true for those that are going; returns when they are known.
+    pub(crate) async fn start(given: &[(&str, bool)]) -> Self {
+        let state = given
+            .iter()
+            .map(|&(name, going)| (name.to_owned(), going))
+            .collect();
+        let state = Arc::new(Mutex::new(state));
+        let (events, receiver) = mpsc::channel(10);
+        let watch = Mutex::new(Some(receiver));
+        let known = Arc::clone(&state);
+        let kube_apiserver = KubeApiserver::start(move |asked| answer(asked, &known, &watch)).await;
+        let stop = CancellationToken::new();
+        let (lifecycle, _task) = NamespaceLifecycle::follow(kube_apiserver.client.clone(), stop.clone());
+        while !lifecycle.is_synced() {
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+        Self {
+            state,
+            events,
+            _kube_apiserver: kube_apiserver,
+            lifecycle,
+            stop,
+        }
+    }
+
+    /// Begins to delete a namespace; the watch hears of it.
+    pub(crate) async fn terminate(&self, name: &str) {
+        self.state.lock().unwrap().insert(name.to_owned(), true);
+        let event = json!({"type": "MODIFIED", "object": namespace(name, true)});
+        self.events.send(event).await.unwrap();
+    }
+}
+
+impl Drop for Namespaces {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+fn answer(
+    asked: &Asked,
+    state: &Mutex<BTreeMap<String, bool>>,
+    watch: &Mutex<Option<mpsc::Receiver<Value>>>,
+) -> Reply {
+    let state = state.lock().unwrap();
+    if let Some(name) = asked.path.strip_prefix("/api/v1/namespaces/") {
+        return match state.get(name) {
+            Some(&going) => Reply::Json(200, namespace(name, going)),
+            None => failure(404, "NotFound", "no such namespace"),
+        };
+    }
+    if asked.query.contains("watch=true") {
+        return watch.lock().unwrap().take().map_or(Reply::Silence, Reply::Watch);
+    }
+    let items: Vec<Value> = state
+        .iter()
+        .map(|(name, &going)| namespace(name, going))
+        .collect();
+    let list = json!({"kind": "NamespaceList", "apiVersion": "v1", "metadata": {"resourceVersion": "5"}, "items": items});
+    Reply::Json(200, list)
+}
