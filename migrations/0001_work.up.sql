@@ -87,10 +87,12 @@ create index work_orders_ready on work.work_orders
 create index work_orders_ready_selective on work.work_orders
     (target_set_id, work_type, priority desc, turn, created_at, id)
     where status = 'PENDING' and not suspended and selective;
--- The lowest waiting turn.
-create index work_orders_turn on work.work_orders (turn) where status = 'PENDING' and not suspended;
+-- The lowest waiting turn. Its predicate, and the one below, say more than other statements ask for, so that no
+-- plan made on empty tables mistakes them for the index of the claim order.
+create index work_orders_turn on work.work_orders (turn) where status = 'PENDING' and not suspended and turn is not null;
 -- Orders whose ring nobody has answered.
-create index work_orders_ready_since on work.work_orders (ready_since) where status = 'PENDING' and not suspended;
+create index work_orders_ready_since on work.work_orders (ready_since)
+    where status = 'PENDING' and not suspended and ready_since is not null;
 create index work_orders_retry on work.work_orders (next_retry_after) where status = 'RETRY_PENDING';
 create index work_orders_claimed_by on work.work_orders (claimed_by, id) where status = 'CLAIMED';
 create index work_orders_attempt_deadline on work.work_orders (attempt_deadline)

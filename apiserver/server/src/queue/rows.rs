@@ -1,7 +1,8 @@
 //! The side rows of the queue: one statement per kind of row, each with the rows as `$1::json`.
 //!
-//! None of them takes a lock but on the rows it names. Lease rows are locked in the order of their uids,
-//! as renewals lock them.
+//! None of them takes a lock but on the rows it names. Renewals and the sweeper
+//! never wait for one lease row while they hold another, so that the writer may lock them in any order. Rows are named by `= any (array(..))` besides the join: a plan that was made
+//! while a table was empty would otherwise go on reading all of it.
 
 use generic_apiserver::storage::SideRow;
 use serde::Serialize;
@@ -21,39 +22,50 @@ on conflict (order_uid) do update set
 
 /// A lease that lives on until then.
 pub(crate) const RENEW_LEASE: &str = "
-with locked as materialized (
+with x as materialized (select * from json_to_recordset($1::json) as x (uid uuid, at timestamptz)),
+locked as materialized (
     select l.order_uid, x.at
-    from work.work_leases l join json_to_recordset($1::json) as x (uid uuid, at timestamptz) on x.uid = l.order_uid
-    order by l.order_uid for update of l
+    from work.work_leases l join x on x.uid = l.order_uid
+    where l.order_uid = any (array(select uid from x))
+    for update of l
 )
-update work.work_leases l set expires_at = greatest(l.expires_at, k.at) from locked k where l.order_uid = k.order_uid";
+update work.work_leases l set expires_at = greatest(l.expires_at, k.at)
+from locked k
+where l.order_uid = k.order_uid and l.order_uid = any (array(select order_uid from locked))";
 
 /// A lease that has run out and is kept, or whose holder is back.
 pub(crate) const MARK_LEASE: &str = "
-with locked as materialized (
+with x as materialized (select * from json_to_recordset($1::json) as x (uid uuid, lapsed boolean)),
+locked as materialized (
     select l.order_uid, x.lapsed
-    from work.work_leases l join json_to_recordset($1::json) as x (uid uuid, lapsed boolean) on x.uid = l.order_uid
-    order by l.order_uid for update of l
+    from work.work_leases l join x on x.uid = l.order_uid
+    where l.order_uid = any (array(select uid from x))
+    for update of l
 )
-update work.work_leases l set lapsed = k.lapsed from locked k where l.order_uid = k.order_uid";
+update work.work_leases l set lapsed = k.lapsed
+from locked k
+where l.order_uid = k.order_uid and l.order_uid = any (array(select order_uid from locked))";
 
 /// A lease whose progress has been written into the object.
 pub(crate) const MARK_PROGRESS: &str = "
 with locked as materialized (
     select l.order_uid
-    from work.work_leases l join json_to_recordset($1::json) as x (uid uuid) on x.uid = l.order_uid
-    order by l.order_uid for update of l
+    from work.work_leases l
+    where l.order_uid = any (array(select uid from json_to_recordset($1::json) as x (uid uuid)))
+    for update
 )
-update work.work_leases l set progress_at = clock_timestamp() from locked k where l.order_uid = k.order_uid";
+update work.work_leases l set progress_at = clock_timestamp()
+where l.order_uid = any (array(select order_uid from locked))";
 
 /// A lease that goes; its fence is spent.
 pub(crate) const DROP_LEASE: &str = "
 with locked as materialized (
     select l.order_uid
-    from work.work_leases l join json_to_recordset($1::json) as x (uid uuid) on x.uid = l.order_uid
-    order by l.order_uid for update of l
+    from work.work_leases l
+    where l.order_uid = any (array(select uid from json_to_recordset($1::json) as x (uid uuid)))
+    for update
 )
-delete from work.work_leases l using locked k where l.order_uid = k.order_uid";
+delete from work.work_leases l where l.order_uid = any (array(select order_uid from locked))";
 
 /// An attempt as it now is.
 pub(crate) const SET_ATTEMPT: &str = "
@@ -69,18 +81,22 @@ on conflict (order_uid, attempt) do update set
 
 /// The agent of the attempt that has just ended, and whether it is not asked again.
 pub(crate) const SET_LAST_AGENT: &str = "
+with x as materialized (
+    select * from json_to_recordset($1::json) as x (uid uuid, agent text, excluded boolean)
+)
 update work.work_orders o
 set last_agent = x.agent,
     excluded_agents = case when x.excluded and not x.agent = any (o.excluded_agents)
         then array_append(o.excluded_agents, x.agent) else o.excluded_agents end
-from json_to_recordset($1::json) as x (uid uuid, agent text, excluded boolean)
-where o.id = x.uid";
+from x
+where o.id = x.uid and o.id = any (array(select uid from x))";
 
 /// When a cancellation is no longer waited for.
 pub(crate) const SET_CANCEL_DEADLINE: &str = "
+with x as materialized (select * from json_to_recordset($1::json) as x (uid uuid, at timestamptz))
 update work.work_orders o set cancel_deadline = x.at
-from json_to_recordset($1::json) as x (uid uuid, at timestamptz)
-where o.id = x.uid";
+from x
+where o.id = x.uid and o.id = any (array(select uid from x))";
 
 /// A new order: makes its uid and its idempotency key unique. The key of an order that is gone with its log
 /// entry is free again; retention removes the row.
@@ -91,9 +107,12 @@ from json_to_recordset($1::json) as x (uid uuid, namespace text, name text, key 
 
 /// An order that now has its log entry.
 pub(crate) const SET_LOGGED: &str = "
+with x as materialized (
+    select * from json_to_recordset($1::json) as x (uid uuid, log_name text, at timestamptz)
+)
 update work.work_order_keys k set log_name = x.log_name, completed_at = x.at
-from json_to_recordset($1::json) as x (uid uuid, log_name text, at timestamptz)
-where k.order_uid = x.uid";
+from x
+where k.order_uid = x.uid and k.order_uid = any (array(select uid from x))";
 
 /// The answer to a claim with a request id.
 pub(crate) const SET_CLAIM_REQUEST: &str = "
@@ -116,13 +135,13 @@ on conflict (agent) do update set
 
 /// An agent that is busy.
 pub(crate) const SET_BUSY: &str = "
-delete from work.idle_agents i using json_to_recordset($1::json) as x (agent text) where i.agent = x.agent";
+delete from work.idle_agents i
+where i.agent = any (array(select agent from json_to_recordset($1::json) as x (agent text)))";
 
 /// An agent that has been rung.
 pub(crate) const SET_RUNG: &str = "
 update work.idle_agents i set rung_at = clock_timestamp()
-from json_to_recordset($1::json) as x (agent text)
-where i.agent = x.agent";
+where i.agent = any (array(select agent from json_to_recordset($1::json) as x (agent text)))";
 
 /// A report that came with a spent fence.
 pub(crate) const ADD_LATE_REPORT: &str = "
@@ -142,25 +161,28 @@ pub(crate) const ADD_TARGET_AGENT: &str = "
 insert into work.target_set_agents (target_set_id, agent_name)
 select s.id, x.agent
 from json_to_recordset($1::json) as x (hash text, agent text)
-join work.target_sets s on s.hash = x.hash
+cross join lateral (select s.id from work.target_sets s where s.hash = x.hash limit 1) s
 on conflict do nothing";
 
 /// An agent that is in no set until it is matched again.
 pub(crate) const DROP_TARGET_AGENT: &str = "
-delete from work.target_set_agents t using json_to_recordset($1::json) as x (agent text) where t.agent_name = x.agent";
+delete from work.target_set_agents t
+where t.agent_name = any (array(select agent from json_to_recordset($1::json) as x (agent text)))";
 
 /// The set of agents and the turn of a new order.
 pub(crate) const SET_TARGETS: &str = "
+with x as materialized (select * from json_to_recordset($1::json) as x (uid uuid, hash text, turn bigint))
 update work.work_orders o set target_set_id = s.id, turn = x.turn, ready_since = clock_timestamp()
-from json_to_recordset($1::json) as x (uid uuid, hash text, turn bigint)
-join work.target_sets s on s.hash = x.hash
-where o.id = x.uid";
+from x, work.target_sets s
+where o.id = x.uid and s.hash = x.hash and o.id = any (array(select uid from x))
+    and s.hash = any (array(select hash from x))";
 
 /// The turn of an order that is back in the queue.
 pub(crate) const SET_TURN: &str = "
+with x as materialized (select * from json_to_recordset($1::json) as x (uid uuid, turn bigint))
 update work.work_orders o set turn = x.turn, ready_since = clock_timestamp()
-from json_to_recordset($1::json) as x (uid uuid, turn bigint)
-where o.id = x.uid";
+from x
+where o.id = x.uid and o.id = any (array(select uid from x))";
 
 /// The turn a namespace was last given.
 pub(crate) const SET_NAMESPACE_TURN: &str = "

@@ -16,8 +16,14 @@ use super::agent::table::AGENTS;
 const WAITING_NAMESPACES: &str = "
 select distinct o.namespace
 from work.target_set_agents t
-join work.work_orders o on o.target_set_id = t.target_set_id
-where t.agent_name = $1 and o.status = 'PENDING' and not o.suspended
+cross join lateral (
+    select o.namespace from work.work_orders o
+    where o.target_set_id = t.target_set_id and o.status = 'PENDING' and not o.suspended and not o.selective
+    union all
+    select o.namespace from work.work_orders o
+    where o.target_set_id = t.target_set_id and o.status = 'PENDING' and not o.suspended and o.selective
+) o
+where t.agent_name = $1
 order by o.namespace";
 
 /// The Agent of that name, if the caller is its identity.

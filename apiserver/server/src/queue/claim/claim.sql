@@ -12,10 +12,17 @@ with claim as materialized (
         "orderNamespace" text, "orderName" text)
 ),
 held as materialized (
-    select o.claimed_by as agent, o.work_type, count(*) as held
-    from work.work_orders o
-    where o.status = 'CLAIMED' and o.claimed_by = any (array(select agent from claim))
-    group by o.claimed_by, o.work_type
+    select c.agent, o.work_type, count(*) as held
+    from (select distinct agent from claim) c
+    cross join lateral (
+        -- The order is that of the index to be used.
+        select o.work_type
+        from work.work_orders o
+        where o.status = 'CLAIMED' and o.claimed_by = c.agent
+        order by o.claimed_by, o.id
+        limit 100000
+    ) o
+    group by c.agent, o.work_type
 ),
 caller as materialized (
     select c.*, a.unschedulable, a.lease_seconds,
@@ -82,7 +89,9 @@ chosen as (
 named as (
     select o.id
     from claim c
-    join work.work_orders o on o.namespace = c."orderNamespace" and o.name = c."orderName"
+    cross join lateral (
+        select o.id from work.work_orders o where o.namespace = c."orderNamespace" and o.name = c."orderName" limit 1
+    ) o
 ),
 -- A request that has been answered before, and the orders of that answer.
 answered as materialized (
@@ -115,5 +124,5 @@ select json_build_object('order', json_build_object('state', s.state,
             where i.agent <> o.last_agent and not i.agent = any (o.excluded_agents) and not a.unschedulable
                 and (a.work_types = '{}' or o.work_type = any (array_replace(a.work_types, 'shipwright-build', 'build'))))))::text
 from work.work_orders o
-join work.order_states s on s.id = o.id
+cross join lateral (select s.state from work.order_states s where s.id = o.id limit 1) s
 where o.id = any (array(select id from chosen union select id from named union select id from replayed))

@@ -29,8 +29,10 @@ macro_rules! renewal {
 ),
 locked as materialized (
     select l.order_uid
-    from work.work_leases l join input i on i.uid = l.order_uid and i.fence = l.fence
-    where l.agent = $2 and ($3::text is null or l.holder = $3)
+    from work.work_leases l
+    where l.order_uid = any (array(select uid from input))
+        and exists (select from input i where i.uid = l.order_uid and i.fence = l.fence)
+        and l.agent = $2 and ($3::text is null or l.holder = $3)
     order by l.order_uid
     for update of l ",
             $lock,
@@ -38,8 +40,7 @@ locked as materialized (
 ),
 renewed as (
     update work.work_leases l set expires_at = clock_timestamp() + make_interval(secs => l.lease_seconds)
-    from locked k
-    where l.order_uid = k.order_uid
+    where l.order_uid = any (array(select order_uid from locked))
     returning l.order_uid, l.fence, l.expires_at, l.lapsed, l.progress_at
 )
 select json_build_object('uid', r.order_uid, 'fence', r.fence, 'expiresAt', r.expires_at, 'lapsed', r.lapsed,
@@ -47,7 +48,9 @@ select json_build_object('uid', r.order_uid, 'fence', r.fence, 'expiresAt', r.ex
     'object', case when o.cancelling or i.progress then o.object end)::text
 from renewed r
 join input i on i.uid = r.order_uid and i.fence = r.fence
-join work.work_orders o on o.id = r.order_uid"
+cross join lateral (
+    select o.cancelling, o.object from work.work_orders o where o.id = r.order_uid limit 1
+) o"
         )
     };
 }

@@ -2,14 +2,18 @@
 -- whose claim is cancelled or lost).
 --
 -- An idle agent is rung once until it asks again. Orders that are alike are looked up together; one agent
--- more is read than there are orders, because the agent of the last attempt comes last.
+-- more is read than there are orders, because the agent of the last attempt comes last. The limits keep
+-- every step a look-up, whatever the planner thinks: most batches find nobody idle.
 with input as materialized (
     select x.* from json_to_recordset($1::json) as x (uid uuid, agent text)
 ),
 ready as materialized (
     select o.target_set_id, o.work_type, o.excluded_agents, o.last_agent, count(*) as orders
     from input i
-    join work.work_orders o on o.id = i.uid
+    cross join lateral (
+        select o.status, o.suspended, o.target_set_id, o.work_type, o.excluded_agents, o.last_agent
+        from work.work_orders o where o.id = i.uid limit 1
+    ) o
     where o.status = 'PENDING' and not o.suspended
     group by 1, 2, 3, 4
 ),
@@ -18,10 +22,17 @@ candidate as materialized (
     from ready r
     cross join lateral (
         select g.name, i.since
-        from work.idle_agents i
-        join work.target_set_agents t on t.target_set_id = r.target_set_id and t.agent_name = i.agent
-        join work.agents g on g.namespace = '' and g.name = i.agent
-        where i.rung_at is null and not g.unschedulable and not i.agent = any (r.excluded_agents)
+        from (
+            select i.agent, i.since
+            from work.idle_agents i where i.rung_at is null order by i.since limit 2000
+        ) i
+        cross join lateral (
+            select from work.target_set_agents t where t.target_set_id = r.target_set_id and t.agent_name = i.agent limit 1
+        ) t
+        cross join lateral (
+            select a.name, a.unschedulable, a.work_types from work.agents a where a.namespace = '' and a.name = i.agent limit 1
+        ) g
+        where not g.unschedulable and not i.agent = any (r.excluded_agents)
             and (g.work_types = '{}' or r.work_type = any (array_replace(g.work_types, 'shipwright-build', 'build')))
         order by i.since
         limit (select sum(orders) + 1 from ready)

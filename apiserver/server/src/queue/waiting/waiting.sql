@@ -1,10 +1,10 @@
 -- Who could take the orders that wait: the ones that wait longest, and the newest.
 with picked as materialized (
     (select o.id, o.namespace, o.name, o.target_set_id, o.work_type, o.ready_since
-    from work.work_orders o where o.status = 'PENDING' and not o.suspended order by o.ready_since limit 100)
+    from work.work_orders o where o.status = 'PENDING' and not o.suspended and o.ready_since is not null order by o.ready_since limit 100)
     union
     (select o.id, o.namespace, o.name, o.target_set_id, o.work_type, o.ready_since
-    from work.work_orders o where o.status = 'PENDING' and not o.suspended order by o.ready_since desc nulls last limit 100)
+    from work.work_orders o where o.status = 'PENDING' and not o.suspended and o.ready_since is not null order by o.ready_since desc limit 100)
 ),
 held as materialized (
     select o.claimed_by as agent, o.work_type, count(*) as held
