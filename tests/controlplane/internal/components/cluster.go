@@ -82,8 +82,11 @@ func (c *Cluster) Start(ctx context.Context) error {
 	if err := c.install(ctx); err != nil {
 		return err
 	}
+	// Controllers need the bootstrap roles, which being ready includes.
+	if err := c.awaitReady(ctx); err != nil {
+		return err
+	}
 	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return c.awaitReady(ctx) })
 	for component, start := range map[Component]func(context.Context) error{
 		ControllerManager: c.runControllerManager,
 		Tekton:            c.runTekton,
