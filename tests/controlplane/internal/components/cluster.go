@@ -82,8 +82,7 @@ func (c *Cluster) Start(ctx context.Context) error {
 	if err := c.install(ctx); err != nil {
 		return err
 	}
-	// Controllers use accounts of their own, which may do nothing before the
-	// default policy stands; readiness includes it.
+	// Controllers need the bootstrap roles, which being ready includes.
 	if err := c.awaitReady(ctx); err != nil {
 		return err
 	}

@@ -7,16 +7,15 @@ import (
 	"brokkr.io/work/tests/controlplane/internal/process"
 )
 
-const (
-	shipwrightNamespace = "shipwright-build"
-	shipwrightAccount   = "shipwright-build-controller"
-)
+var shipwrightAccount = serviceAccount{
+	namespace: "shipwright-build", name: "shipwright-build-controller", group: "shipwright.io", resource: "builds",
+}
 
 // runShipwright starts Shipwright's controller under its own service account
 // and waits until its caches are filled.
 func (c *Cluster) runShipwright(ctx context.Context) error {
 	const kubeconfig = "shipwright.kubeconfig"
-	err := c.writeServiceAccountKubeconfig(ctx, kubeconfig, shipwrightNamespace, shipwrightAccount)
+	err := c.writeServiceAccountKubeconfig(ctx, kubeconfig, shipwrightAccount)
 	if err != nil {
 		return err
 	}

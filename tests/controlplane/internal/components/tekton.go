@@ -10,10 +10,11 @@ import (
 	"brokkr.io/work/tests/controlplane/internal/process"
 )
 
-const (
-	tektonNamespace = "tekton-pipelines"
-	tektonAccount   = "tekton-pipelines-controller"
-)
+const tektonNamespace = "tekton-pipelines"
+
+var tektonAccount = serviceAccount{
+	namespace: tektonNamespace, name: "tekton-pipelines-controller", group: "tekton.dev", resource: "taskruns",
+}
 
 // tektonSettings are the settings that differ from upstream, by ConfigMap.
 var tektonSettings = map[string]map[string]string{
@@ -40,7 +41,7 @@ func configureTekton(object *unstructured.Unstructured) error {
 // until its caches are filled.
 func (c *Cluster) runTekton(ctx context.Context) error {
 	const kubeconfig = "tekton.kubeconfig"
-	err := c.writeServiceAccountKubeconfig(ctx, kubeconfig, tektonNamespace, tektonAccount)
+	err := c.writeServiceAccountKubeconfig(ctx, kubeconfig, tektonAccount)
 	if err != nil {
 		return err
 	}
