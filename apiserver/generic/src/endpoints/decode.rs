@@ -6,7 +6,7 @@
 mod document;
 
 use std::fmt::Display;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 
 use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
@@ -37,21 +37,37 @@ where
     let announced = headers
         .get(CONTENT_LENGTH)
         .and_then(|value| value.to_str().ok()?.parse().ok());
+    let mut body = pin!(body);
     if let Some(length) = announced.filter(|&length: &usize| length > BODY_BYTES_MAX) {
+        discard(body).await;
         return Err(too_large(&format!("it has {length}")));
     }
-    let mut body = pin!(body);
     let mut read = BytesMut::new();
     while let Some(frame) = body.frame().await {
         let frame =
             frame.map_err(|error| StatusError::bad_request(format!("the body cannot be read: {error}")))?;
         let Ok(data) = frame.into_data() else { continue };
-        if read.len() + data.len() > BODY_BYTES_MAX {
-            return Err(too_large(&format!("it has at least {}", read.len() + data.len())));
+        let length = read.len() + data.len();
+        if length > BODY_BYTES_MAX {
+            discard(body).await;
+            return Err(too_large(&format!("it has at least {length}")));
         }
         read.extend_from_slice(&data);
     }
     Ok(read.freeze())
+}
+
+/// Reads on, as much again at most, and throws it away: a client that is cut off while it writes would see
+/// a broken connection instead of the answer. The request's deadline bounds the time.
+async fn discard<B: Body<Data = Bytes>>(mut body: Pin<&mut B>) {
+    let mut left = BODY_BYTES_MAX;
+    while let Some(Ok(frame)) = body.frame().await {
+        let length = frame.data_ref().map_or(0, Bytes::len);
+        let Some(rest) = left.checked_sub(length) else {
+            return;
+        };
+        left = rest;
+    }
 }
 
 fn too_large(size: &str) -> StatusError {
