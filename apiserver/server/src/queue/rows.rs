@@ -98,8 +98,8 @@ update work.work_orders o set cancel_deadline = x.at
 from x
 where o.id = x.uid and o.id = any (array(select uid from x))";
 
-/// A new order: makes its uid and its idempotency key unique. The key of an order that is gone with its log
-/// entry is free again; retention removes the row.
+/// A new order: makes its uid and its idempotency key unique. The key is taken as long as the row stays;
+/// nothing removes the rows of logged orders yet.
 pub(crate) const ADD_KEY: &str = "
 insert into work.work_order_keys (order_uid, namespace, order_name, idempotency_key, spec_hash)
 select x.uid, x.namespace, x.name, x.key, x.spec_hash

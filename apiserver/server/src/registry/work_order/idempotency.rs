@@ -2,7 +2,7 @@
 //!
 //! The rows of `work.work_order_keys` say who has a key. They are read before an order is written, and the
 //! unique constraint decides between two that come at once. A key of a namespace that is gone is still taken
-//! in a new namespace of the same name until retention removes its entry.
+//! in a new namespace of the same name; no retention removes entries yet.
 
 use brokkr_apis::work::v1alpha1::{WorkOrder, WorkOrderLog, WorkOrderSpec};
 use brokkr_apis::work::validation::MUTABLE_FIELDS;
