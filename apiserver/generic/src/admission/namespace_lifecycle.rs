@@ -13,7 +13,7 @@ use kube::runtime::{WatchStreamExt, reflector, watcher};
 use kube::{Api, Client};
 use tokio_util::sync::CancellationToken;
 
-use super::Admission;
+use super::{Admission, CreateAttributes};
 use crate::registry::RegistryError;
 use crate::registry::error::Cause;
 
@@ -84,7 +84,11 @@ impl NamespaceLifecycle {
 
 #[async_trait]
 impl Admission for NamespaceLifecycle {
-    async fn admit_create(&self, namespace: &str) -> Result<(), RegistryError> {
+    async fn admit_create(&self, create: CreateAttributes<'_>) -> Result<(), RegistryError> {
+        let namespace = create.namespace;
+        if namespace.is_empty() || !create.refused_in_terminating_namespace {
+            return Ok(());
+        }
         match self.find(namespace).await? {
             None => Err(absent(namespace)),
             Some(found) if is_terminating(&found) => Err(terminating(namespace)),

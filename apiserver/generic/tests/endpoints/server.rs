@@ -7,7 +7,7 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use generic_apiserver::admission::{Admission, NamespaceLifecycle};
+use generic_apiserver::admission::{Admission, CreateAttributes, NamespaceLifecycle};
 use generic_apiserver::authentication::UserInfo;
 use generic_apiserver::authorization::{Attributes, AuthorizationError, Authorizer, Decision};
 use generic_apiserver::endpoints::{ApiGroup, ApiRequest, ApiVersion, Endpoints, Response};
@@ -195,17 +195,34 @@ impl Authorizer for Everybody {
     }
 }
 
-/// All namespaces exist but `absent`, and `terminating` is on its way out.
+/// All namespaces exist but `absent`, and `terminating` is on its way out. Nobody called Noone claims.
 struct Namespaces;
 
 #[async_trait]
 impl Admission for Namespaces {
-    async fn admit_create(&self, namespace: &str) -> Result<(), RegistryError> {
-        match namespace {
+    async fn admit_create(&self, create: CreateAttributes<'_>) -> Result<(), RegistryError> {
+        let holder = create.object.body.get("spec").map(|spec| &spec["holder"]);
+        if holder.is_some_and(|holder| holder == "Noone") {
+            let CreateAttributes {
+                resource,
+                subresource,
+                namespace,
+                name,
+                ..
+            } = create;
+            return Err(RegistryError::Forbidden {
+                message: format!("{resource} {subresource} {namespace} {name}: Noone is not known"),
+                causes: Vec::new(),
+            });
+        }
+        if !create.refused_in_terminating_namespace {
+            return Ok(());
+        }
+        match create.namespace {
             "absent" => Err(RegistryError::NotFound {
                 group: String::new(),
                 resource: "namespaces".to_owned(),
-                name: namespace.to_owned(),
+                name: create.namespace.to_owned(),
             }),
             "terminating" => Err(RegistryError::Forbidden {
                 message: "the namespace is being terminated".to_owned(),

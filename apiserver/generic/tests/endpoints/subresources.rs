@@ -98,3 +98,15 @@ async fn c233_creates_and_claims_are_admitted() {
         .await
         .object(201);
 }
+
+#[tokio::test]
+async fn c233_admission_sees_what_is_posted_to_which_subresource() {
+    let path = format!("{}/a/claim", widgets("c233-sees"));
+    let status = post(&path, json!({"spec": {"holder": "Noone"}}))
+        .send()
+        .await
+        .failure(403, "Forbidden");
+    let message = status["message"].as_str().unwrap();
+    let seen = "widgets.test.example.com claim c233-sees a: Noone is not known";
+    assert!(message.ends_with(seen), "{message}");
+}

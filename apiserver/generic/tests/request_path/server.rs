@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use brokkr_certs::{CertificateAuthority, ClientRequest, IssuedCertificate, ServingRequest, Validity};
-use generic_apiserver::admission::Admission;
+use generic_apiserver::admission::{Admission, CreateAttributes};
 use generic_apiserver::authentication::{
     AuthenticationConfig, ClientCert, SharedAuthenticationConfig, Union, UserInfo,
 };
@@ -70,7 +70,7 @@ struct AnyNamespace;
 
 #[async_trait]
 impl Admission for AnyNamespace {
-    async fn admit_create(&self, _: &str) -> Result<(), RegistryError> {
+    async fn admit_create(&self, _: CreateAttributes<'_>) -> Result<(), RegistryError> {
         Ok(())
     }
 }

@@ -26,9 +26,8 @@ pub(super) async fn create(call: &mut Call<'_>) -> Result<Response, StatusError>
     call.scope.name = name;
     if call.resource().names.scope == Scope::Namespaced {
         check_namespace(&object, &call.info.namespace).map_err(|error| call.refused(error))?;
-        let admitted = call.admission.admit_create(&call.info.namespace).await;
-        admitted.map_err(|error| call.refused(error))?;
     }
+    call.admit(&object, true).await?;
     let created = call.storage.create(&call.ctx, &call.info.namespace, object).await;
     let created = created.map_err(|error| refused(call, error, generated))?;
     response::written(call, &negotiated, StatusCode::CREATED, &created)

@@ -25,12 +25,13 @@ use super::decode::{self, Expected};
 use super::options::WriteOptions;
 use super::status_mapping::RequestScope;
 use super::{ApiRequest, Endpoints, Response, StatusError, method_not_allowed, not_found_path};
-use crate::admission::Admission;
+use crate::admission::{Admission, CreateAttributes};
+use crate::object::Object;
 use crate::registry::{
     Decoded, Part, RegistryError, RequestContext, ResourceInfo, RestStorage, RestSubresource, Scope, Verb,
 };
 use crate::request_info::RequestInfo;
-use crate::storage::Key;
+use crate::storage::{GroupResource, Key};
 
 /// One request about a resource, its body read.
 pub(crate) struct Call<'r> {
@@ -77,8 +78,30 @@ impl Call<'_> {
     }
 
     /// An error of the registry about the object of the path.
-    fn refused(&self, error: RegistryError) -> StatusError {
+    pub(crate) fn refused(&self, error: RegistryError) -> StatusError {
         StatusError::from_registry(error, &self.scope)
+    }
+
+    /// Asks the rules around a create; the name is that of the object, or of a subresource's parent.
+    async fn admit(
+        &self,
+        object: &Object,
+        refused_in_terminating_namespace: bool,
+    ) -> Result<(), StatusError> {
+        let resource = self.resource();
+        let attributes = CreateAttributes {
+            resource: GroupResource {
+                group: resource.group,
+                resource: resource.names.plural,
+            },
+            subresource: &self.info.subresource,
+            namespace: &self.info.namespace,
+            name: &self.scope.name,
+            object,
+            refused_in_terminating_namespace,
+        };
+        let admitted = self.admission.admit_create(attributes).await;
+        admitted.map_err(|error| self.refused(error))
     }
 
     /// Puts the options of a write where strategies see them.

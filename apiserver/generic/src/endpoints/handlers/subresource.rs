@@ -8,7 +8,7 @@ use crate::endpoints::negotiation::negotiate;
 use crate::endpoints::options::{Query, WriteOptions};
 use crate::endpoints::{Response, StatusError, response};
 use crate::object::Object;
-use crate::registry::{RestSubresource, Scope, Verb};
+use crate::registry::{RestSubresource, Verb};
 
 pub(super) async fn answer(
     call: &mut Call<'_>,
@@ -20,8 +20,9 @@ pub(super) async fn answer(
         Verb::Create => (StatusCode::CREATED, Some(body(call, subresource)?)),
         _ => (StatusCode::OK, None),
     };
-    if body.is_some() {
-        admit(call, subresource).await?;
+    if let Some(body) = &body {
+        call.admit(body, subresource.refused_in_terminating_namespace())
+            .await?;
     }
     let answer = subresource.answer(&call.ctx, &call.key(), body).await;
     let answer = answer.map_err(|error| call.refused(error))?;
@@ -43,14 +44,4 @@ fn body(call: &mut Call<'_>, subresource: &dyn RestSubresource) -> Result<Object
         check_name(&object, &call.info.name).map_err(|error| call.refused(error))?;
     }
     Ok(object)
-}
-
-/// What ends work that is under way is answered in a terminating namespace too.
-async fn admit(call: &Call<'_>, subresource: &dyn RestSubresource) -> Result<(), StatusError> {
-    let namespaced = call.resource().names.scope == Scope::Namespaced;
-    if !namespaced || !subresource.refused_in_terminating_namespace() {
-        return Ok(());
-    }
-    let admitted = call.admission.admit_create(&call.info.namespace).await;
-    admitted.map_err(|error| call.refused(error))
 }
