@@ -42,10 +42,10 @@ impl<T> Kind for T where
 /// An API object: its type, its metadata and everything else as JSON with sorted keys.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Object {
-    /// Group and version, such as `work.brokkr.io/v1alpha1`.
+    /// Group and version, such as `apps/v1`.
     #[serde(rename = "apiVersion")]
     pub api_version: String,
-    /// The kind, such as `WorkOrder`.
+    /// The kind, such as `Deployment`.
     pub kind: String,
     /// Standard object metadata.
     #[serde(default)]

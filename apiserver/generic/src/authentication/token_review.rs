@@ -1,7 +1,7 @@
 //! Identity by bearer token, which kube-apiserver reviews.
 //!
 //! Upstream concept: `k8s.io/apiserver/plugin/pkg/authenticator/token/webhook` behind its token cache.
-//! Needed where agents call this server directly. Left out: tokens in the websocket subprotocol.
+//! Needed where clients call this server directly. Left out: tokens in the websocket subprotocol.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +21,7 @@ use crate::server::delegation::{self, CacheKey};
 /// How long a verdict on a token holds, good or bad; upstream's default.
 const VERDICT_LIFETIME: Duration = Duration::from_secs(10);
 
-/// Tokens remembered at once; far more than agents of a fleet, and bounded memory under attack.
+/// Tokens remembered at once; far more than clients that call directly, and bounded memory under attack.
 const VERDICTS_MAX: u64 = 4096;
 
 /// Asks kube-apiserver whose token it is, at most once in 10 s per token however many requests carry it.

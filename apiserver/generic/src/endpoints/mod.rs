@@ -67,7 +67,7 @@ pub struct ApiRequest<B> {
 
 /// An API group and its versions.
 pub struct ApiGroup {
-    /// The name, such as `work.brokkr.io`.
+    /// The name, such as `shop.example.com`.
     pub name: String,
     /// The versions, the preferred one first.
     pub versions: Vec<ApiVersion>,

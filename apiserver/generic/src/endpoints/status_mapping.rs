@@ -26,7 +26,7 @@ pub struct RequestScope {
 }
 
 impl RequestScope {
-    /// The resource with its group, such as `workorders.work.brokkr.io`.
+    /// The resource with its group, such as `deployments.apps`.
     pub(super) fn qualified(&self) -> String {
         qualified(&self.group, &self.resource)
     }

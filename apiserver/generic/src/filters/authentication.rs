@@ -11,7 +11,7 @@ use crate::authentication::{Authentication, Authenticator, PeerCertificates};
 use crate::endpoints::StatusError;
 
 /// The identity of the request, or 401. Afterwards no header names an identity or holds a credential, so
-/// that no handler, log or onward call can mistake a claim for a proof.
+/// that no handler, log or onward call can mistake what is asserted for what is proved.
 pub(crate) async fn authenticate(
     authenticator: &dyn Authenticator,
     headers: &mut HeaderMap,

@@ -62,9 +62,9 @@ impl Verb {
 /// How a resource is called.
 #[derive(Clone, Copy, Debug)]
 pub struct ResourceNames {
-    /// Plural, as in paths: `workorders`.
+    /// Plural, as in paths: `deployments`.
     pub plural: &'static str,
-    /// Singular: `workorder`.
+    /// Singular: `deployment`.
     pub singular: &'static str,
     /// Short names for kubectl.
     pub short_names: &'static [&'static str],

@@ -17,7 +17,7 @@ pub trait NamedCreater: Send + Sync + 'static {
     /// The type of the body and of the answer.
     type Kind: Kind;
 
-    /// The last segment of the path, such as `claim`.
+    /// The last segment of the path, such as `token`.
     fn name(&self) -> &'static str;
 
     /// Whether the request is refused while its namespace is terminating, as a create is. What ends work
@@ -44,7 +44,7 @@ pub trait NamedGetter: Send + Sync + 'static {
     /// The last segment of the path, such as `pending`.
     fn name(&self) -> &'static str;
 
-    /// The kind of the answer, such as `WorkOrderList`, in the parent's group and version.
+    /// The kind of the answer, such as `PodList`, in the parent's group and version.
     fn kind(&self) -> &'static str;
 
     /// The answer, with apiVersion and kind.

@@ -97,13 +97,13 @@ fn c040_subresources_and_segments_behind_them() {
         ),
         (
             "POST",
-            "/apis/g.io/v1/namespaces/n/pods/a/claim",
-            ["create", "n", "pods", "claim", "a"],
+            "/apis/g.io/v1/namespaces/n/pods/a/binding",
+            ["create", "n", "pods", "binding", "a"],
         ),
         (
             "POST",
-            "/apis/g.io/v1/pods/a/claim",
-            ["create", "", "pods", "claim", "a"],
+            "/apis/g.io/v1/pods/a/binding",
+            ["create", "", "pods", "binding", "a"],
         ),
         (
             "GET",

@@ -23,14 +23,10 @@
 //! * **I3** Replaying the events `(a, b]` onto the list at `a` equals the list at `b`.
 //! * **I4** On one watch, versions strictly increase and no matching event after the start is missing,
 //!   or the stream ends with an expiry or is closed.
-//! * **I5** (owned by the API on top) An order that ran or was cancelled has exactly one log entry if
-//!   and only if its row is terminal or gone. The library's part: all writes of one mutation, in every
-//!   table, commit together or not at all.
-//! * **I6** (owned by the API on top) At most one holder of a fence; a spent fence never succeeds.
-//!   The library's part: a version is drawn once and never again.
-//! * **I7** (owned by the API on top) A claim never returns what is not claimable. The library's part:
-//!   a [`SetMutation`](mutation::SetMutation) reads under the lock, so nothing changes between its
-//!   read and its write.
+//! * **I5** All writes of one mutation, in every table, commit together or not at all.
+//! * **I6** A version is drawn once and never again.
+//! * **I7** A [`SetMutation`](mutation::SetMutation) reads under the lock, so nothing changes between
+//!   its read and its write.
 //! * **I8** Times are the database's: mutations are given `clock_timestamp()` read under the lock.
 //! * **I9** A success is reported only after the commit is durable.
 //! * **I10** The floor of the change log is visible no later than the disappearance of the events

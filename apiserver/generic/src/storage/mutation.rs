@@ -107,7 +107,7 @@ impl Versions {
 
 /// One object written by a set mutation, at a version that the mutation drew itself.
 ///
-/// The version is drawn by the mutation because it may be part of the object (a fence is the version
+/// The version is drawn by the mutation because it may be part of the object (a token that is the version
 /// at which it was granted).
 #[derive(Clone, Debug)]
 pub struct VersionedWrite {
@@ -130,8 +130,8 @@ pub struct SetOutcome<Output> {
 
 /// A mutation that decides over a whole batch of inputs under the lock.
 ///
-/// All inputs of one batch are decided together: the mutation arbitrates between them (two claims of
-/// one order: the first wins).
+/// All inputs of one batch are decided together: the mutation arbitrates between them (two callers for
+/// one object: the first wins).
 pub trait SetMutation: Send + Sync + 'static {
     /// What one caller asks. Serialised, it is one element of the array given to the statement as
     /// `$1::json`.

@@ -48,7 +48,7 @@ pub struct ColumnSpec {
 pub struct ResourceTable {
     /// Which resource.
     pub resource: GroupResource,
-    /// The table, with its schema, such as `work.work_orders`.
+    /// The table, with its schema, such as `apps.deployments`.
     pub table: &'static str,
     /// Where its objects live.
     pub residence: Residence,

@@ -1,13 +1,13 @@
 //! Names of definitions and operations, as upstream forms them.
 
-/// `io.brokkr.work.v1alpha1.WorkOrder`: the group's labels reversed, version, kind.
+/// `com.example.shop.v1alpha1.Widget`: the group's labels reversed, version, kind.
 pub(super) fn definition(group: &str, version: &str, kind: &str) -> String {
     let mut labels: Vec<&str> = group.split('.').collect();
     labels.reverse();
     format!("{}.{version}.{kind}", labels.join("."))
 }
 
-/// `workBrokkrIo_v1alpha1`: under which clients file the operations.
+/// `shopExampleCom_v1alpha1`: under which clients file the operations.
 pub(super) fn tag(group: &str, version: &str) -> String {
     let camel = camel(group);
     let mut characters = camel.chars();
@@ -16,7 +16,7 @@ pub(super) fn tag(group: &str, version: &str) -> String {
     format!("{group}_{version}")
 }
 
-/// `WorkBrokkrIo`: each label of a dotted or dashed name with a capital.
+/// `ShopExampleCom`: each label of a dotted or dashed name with a capital.
 pub(super) fn camel(name: &str) -> String {
     name.split(['.', '-']).map(capital).collect()
 }

@@ -22,7 +22,7 @@ pub(super) struct Operation<'o> {
     pub(super) verb: &'o str,
     /// `x-kubernetes-action`.
     pub(super) action: &'o str,
-    /// What follows group and version in the id, such as `NamespacedWorkOrderStatus`.
+    /// What follows group and version in the id, such as `NamespacedDeploymentStatus`.
     pub(super) subject: String,
     /// The kind it is about.
     pub(super) kind: &'o str,

@@ -62,7 +62,7 @@ impl Paths<'_> {
         json!({ "$ref": format!("#/components/schemas/{name}") })
     }
 
-    /// `NamespacedWorkOrder` with what the operation adds before and after it.
+    /// `NamespacedDeployment` with what the operation adds before and after it.
     fn subject(&self, before: &str, after: &str) -> String {
         let scope = if self.namespaced() { "Namespaced" } else { "" };
         format!("{before}{scope}{}{after}", self.kind())

@@ -209,7 +209,7 @@ fn check_versions(
     Ok(())
 }
 
-/// What no client changes. Nobody keeps `managedFields` here, so that nobody may claim to be in them.
+/// What no client changes. Nobody keeps `managedFields` here, so that nobody may say to be in them.
 fn keep_server_fields(meta: &mut ObjectMeta, current: &ObjectMeta) {
     meta.name.clone_from(&current.name);
     meta.namespace.clone_from(&current.namespace);
