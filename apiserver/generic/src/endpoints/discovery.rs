@@ -206,7 +206,7 @@ fn verbs(verbs: &[Verb]) -> Vec<&'static str> {
 
 /// Changes when objects are stored as another kind; made as upstream makes it.
 fn storage_version_hash(info: &ResourceInfo) -> String {
-    let stored_as = format!("{}/{}/{}", info.group, info.version, info.kind);
+    let stored_as = format!("{}/{}/{}", info.group, info.storage_version, info.kind);
     let digest = ring::digest::digest(&ring::digest::SHA256, stored_as.as_bytes());
     STANDARD.encode(&digest.as_ref()[..8])
 }

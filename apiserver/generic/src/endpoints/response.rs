@@ -1,7 +1,7 @@
 //! The only writer of bodies of success.
 //!
 //! Upstream concept: `k8s.io/apiserver/pkg/endpoints/handlers/responsewriters`. An object that is not
-//! transformed is sent as the bytes that storage keeps.
+//! transformed is sent as the bytes that storage keeps, unless another version is served than stored.
 
 use bytes::Bytes;
 use http::StatusCode;
@@ -58,7 +58,7 @@ pub(crate) fn object(
 ) -> Result<Response, StatusError> {
     let api_version = negotiated.meta_api_version;
     match negotiated.transform {
-        Transform::None => encoded(code, stored.encoded.clone(), negotiated.pretty),
+        Transform::None => encoded(code, text_of(call, stored)?, negotiated.pretty),
         Transform::PartialObjectMetadata => json(
             code,
             &PartialObjectMetadata::new(api_version, stored),
@@ -141,10 +141,15 @@ fn list_body<'o>(
         if index > 0 {
             body.push(b',');
         }
-        body.extend_from_slice(&stored.encoded);
+        body.extend_from_slice(&text_of(call, stored)?);
     }
     body.extend_from_slice(b"]}");
     Ok(body.into())
+}
+
+/// The text of an object in the version of the call.
+fn text_of(call: &Call<'_>, stored: &Stored) -> Result<Bytes, StatusError> {
+    call.storage.encoded(stored).map_err(|error| call.refused(error))
 }
 
 /// What turns the objects of this call into tables.

@@ -2,6 +2,7 @@
 //!
 //! Upstream concept: `metav1.Table` and `rest.TableConvertor`. Columns are Name, the resource's own, Age.
 
+use bytes::Bytes;
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -169,13 +170,18 @@ impl Tables<'_> {
         })
     }
 
+    fn encoded(&self, stored: &Stored) -> Result<Bytes, StatusError> {
+        let encoded = self.storage.encoded(stored);
+        encoded.map_err(|error| StatusError::from_registry(error, self.scope))
+    }
+
     fn object(&self, stored: &Stored) -> Result<Option<Value>, StatusError> {
         let object = match self.include {
             IncludeObject::None => return Ok(None),
             IncludeObject::Metadata => {
                 serde_json::to_value(PartialObjectMetadata::new(self.api_version, stored))
             }
-            IncludeObject::Object => serde_json::from_slice(&stored.encoded),
+            IncludeObject::Object => serde_json::from_slice(&self.encoded(stored)?),
         };
         object.map(Some).map_err(StatusError::internal)
     }

@@ -20,6 +20,6 @@ pub use rest::{
     Decoded, DeleteRequest, Deleted, KindSchema, ObjectChange, Part, PropagationPolicy, ResourceInfo,
     RestStorage, RestSubresource,
 };
-pub use store::Store;
+pub use store::{ServedVersion, Store};
 pub use strategy::{DeleteOptions, Deletion, Strategy};
 pub use subresource::{NamedCreater, NamedGetter};

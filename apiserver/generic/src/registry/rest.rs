@@ -1,11 +1,19 @@
 //! A resource as `endpoints` sees it: its verbs over JSON objects, whatever its Rust type.
 //!
 //! Upstream concept: the interfaces of `k8s.io/apiserver/pkg/registry/rest`. [`Store`](super::Store)
-//! implements this for a [`Strategy`](super::Strategy).
+//! implements this for a [`Strategy`](super::Strategy), and [`ServedVersion`](super::ServedVersion) for a
+//! further version of it.
+//!
+//! A resource is stored in one version. Every object that crosses this interface is in that version, in
+//! either direction; what clients read and write in another one is converted by
+//! [`decode`](RestStorage::decode), [`served`](RestStorage::served) and
+//! [`encoded`](RestStorage::encoded).
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use serde_json::Value;
 
 use super::context::RequestContext;
@@ -17,7 +25,7 @@ use crate::storage::{Freshness, Key, ListOptions, ListPage, Stored, WatchOptions
 /// A body as its type reads it.
 #[derive(Clone, Debug)]
 pub struct Decoded {
-    /// What the type took; unknown fields are gone.
+    /// What the type took, in the version that is stored; unknown fields are gone.
     pub object: Object,
     /// The paths of the fields that the type does not know, such as `spec.x`.
     pub unknown_fields: Vec<String>,
@@ -81,8 +89,10 @@ pub enum Deleted {
 pub struct ResourceInfo {
     /// The API group.
     pub group: &'static str,
-    /// The version.
+    /// The version served.
     pub version: &'static str,
+    /// The version stored; the same for every version in which the resource is served.
+    pub storage_version: &'static str,
     /// The kind.
     pub kind: &'static str,
     /// Plural, singular, short names, scope.
@@ -160,6 +170,23 @@ pub trait RestStorage: Send + Sync {
     /// # Errors
     /// When a field has another type than declared.
     fn decode(&self, body: Value) -> Result<Decoded, serde_json::Error>;
+
+    /// An object in the version served, which a patch applies to.
+    ///
+    /// # Errors
+    /// When the stored object cannot be read as its type.
+    fn served<'o>(&self, object: &'o Object) -> Result<Cow<'o, Object>, RegistryError> {
+        Ok(Cow::Borrowed(object))
+    }
+
+    /// The text of a stored object in the version served: where that is the version stored, the bytes that
+    /// storage keeps and every reader shares.
+    ///
+    /// # Errors
+    /// When the stored object cannot be read as its type.
+    fn encoded(&self, object: &Stored) -> Result<Bytes, RegistryError> {
+        Ok(object.encoded.clone())
+    }
 
     /// One object.
     ///

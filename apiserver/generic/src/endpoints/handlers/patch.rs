@@ -28,7 +28,7 @@ enum PatchDocument {
     Merge(Value),
 }
 
-/// Applies a patch to whatever the present state is.
+/// Applies a patch to whatever the present state is, in the version of the request.
 struct Patch<'c> {
     document: PatchDocument,
     /// Fields that the patch gives twice.
@@ -74,6 +74,8 @@ fn read(call: &Call<'_>) -> Result<(PatchDocument, Vec<String>), StatusError> {
 
 impl ObjectChange for Patch<'_> {
     fn apply(&self, current: &Object) -> Result<Object, RegistryError> {
+        let served = self.storage.served(current)?;
+        let current = served.as_ref();
         let mut value =
             serde_json::to_value(current).map_err(|error| RegistryError::Internal(error.to_string()))?;
         match &self.document {

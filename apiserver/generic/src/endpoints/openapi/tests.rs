@@ -21,20 +21,20 @@ struct Described {
     subresources: Vec<Arc<dyn RestSubresource>>,
 }
 
-struct Claim;
+struct Token;
 
 fn unused() -> RegistryError {
     RegistryError::Internal("only described".to_owned())
 }
 
 #[async_trait]
-impl RestSubresource for Claim {
+impl RestSubresource for Token {
     fn name(&self) -> &'static str {
-        "claim"
+        "token"
     }
 
     fn kind(&self) -> &'static str {
-        "WidgetClaim"
+        "WidgetToken"
     }
 
     fn verb(&self) -> Verb {
@@ -42,7 +42,7 @@ impl RestSubresource for Claim {
     }
 
     fn schema(&self) -> Option<KindSchema> {
-        Some(json!({"type": "object", "properties": {"fence": {"type": "integer", "format": "uint8"}}}))
+        Some(json!({"type": "object", "properties": {"expiry": {"type": "integer", "format": "uint8"}}}))
     }
 
     fn decode(&self, _body: Value) -> Result<Decoded, serde_json::Error> {
@@ -146,6 +146,7 @@ fn version() -> ApiVersion {
     let info = ResourceInfo {
         group: "example.test",
         version: "v1",
+        storage_version: "v1",
         kind: "Widget",
         names: ResourceNames {
             plural: "widgets",
@@ -158,7 +159,7 @@ fn version() -> ApiVersion {
         has_status: true,
         fields: Vec::new(),
     };
-    let subresources: Vec<Arc<dyn RestSubresource>> = vec![Arc::new(Claim)];
+    let subresources: Vec<Arc<dyn RestSubresource>> = vec![Arc::new(Token)];
     ApiVersion {
         name: "v1".to_owned(),
         resources: vec![Arc::new(Described { info, subresources })],
@@ -228,8 +229,8 @@ fn schemas_are_openapi_3() {
     assert_eq!(spec["default"], json!({"type": "string", "enum": ["a"]}));
     assert_eq!(spec["colour"], json!({"type": "string", "enum": ["red", "blue"]}));
     assert_eq!(spec["any"], json!({}));
-    let claim = &schemas["test.example.v1.WidgetClaim"];
-    assert_eq!(claim["properties"]["fence"], json!({"type": "integer"}));
+    let token = &schemas["test.example.v1.WidgetToken"];
+    assert_eq!(token["properties"]["expiry"], json!({"type": "integer"}));
 }
 
 #[test]
@@ -283,10 +284,10 @@ fn operations_are_named_as_upstream_names_them() {
         "patchExampleTestV1NamespacedWidgetStatus"
     );
     assert_eq!(
-        id(&format!("{item}/claim"), "post"),
-        "createExampleTestV1NamespacedWidgetClaim"
+        id(&format!("{item}/token"), "post"),
+        "createExampleTestV1NamespacedWidgetToken"
     );
-    let claim = &document["paths"][format!("{root}{item}/claim")]["post"];
-    assert_eq!(claim["tags"], json!(["exampleTest_v1"]));
-    assert_eq!(claim["x-kubernetes-group-version-kind"]["kind"], "WidgetClaim");
+    let token = &document["paths"][format!("{root}{item}/token")]["post"];
+    assert_eq!(token["tags"], json!(["exampleTest_v1"]));
+    assert_eq!(token["x-kubernetes-group-version-kind"]["kind"], "WidgetToken");
 }

@@ -6,12 +6,13 @@ use serde_json::Value;
 use crate::object::{Kind, Object};
 use crate::registry::rest::{Decoded, KindSchema};
 
-/// Reads a body as `K`; what `K` does not know is dropped and named.
-pub(super) fn decode<K: Kind>(body: Value) -> Result<Decoded, serde_json::Error> {
+/// Reads a body as `V` and turns it into the `K` that is stored; what `V` does not know is dropped and
+/// named.
+pub(super) fn decode<V: Kind + Into<K>, K: Kind>(body: Value) -> Result<Decoded, serde_json::Error> {
     let mut unknown_fields = Vec::new();
-    let typed: K = serde_ignored::deserialize(body, |path| unknown_fields.push(field_path(&path)))?;
+    let typed: V = serde_ignored::deserialize(body, |path| unknown_fields.push(field_path(&path)))?;
     Ok(Decoded {
-        object: Object::from_typed(&typed)?,
+        object: Object::from_typed::<K>(&typed.into())?,
         unknown_fields,
     })
 }

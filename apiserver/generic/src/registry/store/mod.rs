@@ -6,6 +6,7 @@
 mod create;
 mod decode;
 mod delete;
+mod served_version;
 mod subresources;
 mod update;
 
@@ -30,6 +31,8 @@ use crate::storage::{
     Freshness, GroupResource, Key, ListOptions, ListPage, Storage, Stored, WatchOptions, WatchStream,
 };
 
+pub use served_version::ServedVersion;
+
 /// A resource assembled from its strategy and storage.
 pub struct Store<S: Strategy> {
     strategy: S,
@@ -46,6 +49,7 @@ impl<S: Strategy> Store<S> {
         let info = ResourceInfo {
             group: S::Kind::GROUP,
             version: S::Kind::VERSION,
+            storage_version: S::Kind::VERSION,
             kind: S::Kind::KIND,
             names: strategy.names(),
             verbs: strategy.verbs(),
@@ -139,7 +143,7 @@ impl<S: Strategy> RestStorage for Store<S> {
     }
 
     fn decode(&self, body: Value) -> Result<Decoded, serde_json::Error> {
-        decode::decode::<S::Kind>(body)
+        decode::decode::<S::Kind, S::Kind>(body)
     }
 
     async fn get(&self, key: &Key, fresh: Freshness) -> Result<Arc<Stored>, RegistryError> {

@@ -67,7 +67,9 @@ impl Frames {
 
     fn object(&mut self, event_type: &str, stored: &Stored) -> Result<Bytes, StatusError> {
         match self.transform {
-            Transform::None | Transform::PartialObjectMetadataList => Ok(frame(event_type, &stored.encoded)),
+            Transform::None | Transform::PartialObjectMetadataList => {
+                Ok(frame(event_type, &self.encoded(stored)?))
+            }
             Transform::PartialObjectMetadata => written(
                 event_type,
                 &PartialObjectMetadata::new(self.meta_api_version, stored),
@@ -79,6 +81,11 @@ impl Frames {
                 written(event_type, &table)
             }
         }
+    }
+
+    fn encoded(&self, stored: &Stored) -> Result<Bytes, StatusError> {
+        let encoded = self.storage.encoded(stored);
+        encoded.map_err(|error| StatusError::from_registry(error, &self.scope))
     }
 
     /// A bookmark has an object of the watched form with nothing but the version.
