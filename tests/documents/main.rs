@@ -9,6 +9,7 @@ mod conformance;
 mod examples;
 mod flags;
 mod guides;
+mod library;
 mod links;
 mod reasons;
 mod repository;
