@@ -69,6 +69,14 @@ impl NamespaceLifecycle {
             .collect()
     }
 
+    /// The uid of a namespace; `None` when there is none of this name.
+    ///
+    /// # Errors
+    /// `Internal` when the watch does not know it and the cluster does not answer.
+    pub async fn uid(&self, name: &str) -> Result<Option<String>, RegistryError> {
+        Ok(self.find(name).await?.and_then(|found| found.metadata.uid))
+    }
+
     async fn find(&self, name: &str) -> Result<Option<Namespace>, RegistryError> {
         let reference = reflector::ObjectRef::new(name);
         if let Some(found) = self.known.get(&reference) {

@@ -4,6 +4,8 @@
 //! `TableConvertor`. The generic store calls these in the order
 //! default -> prepare -> validate -> admit -> further, then hands the update to storage.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use serde_json::Value;
 
@@ -11,8 +13,9 @@ use super::context::RequestContext;
 use super::error::RegistryError;
 use super::field::FieldError;
 use super::names::{ResourceNames, TableColumn, Verb};
-use crate::object::Kind;
-use crate::storage::{ResourceTable, Writes};
+use crate::object::{Kind, Object};
+use crate::storage::selection::FieldRequirement;
+use crate::storage::{ResourceTable, Stored, Writes};
 
 /// The options of a delete that concern the resource.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -29,6 +32,19 @@ pub enum Deletion<K> {
     /// It stays, changed so by the resource (a finalizer of its own, a phase); the store sets the
     /// deletion timestamp.
     Deferred(Box<K>),
+}
+
+/// A change of an existing object, checked and ready to be written.
+#[derive(Debug)]
+pub struct ReadyChange<'a, K> {
+    /// The version it was built from.
+    pub stored: &'a Arc<Stored>,
+    /// That version's state.
+    pub old: &'a K,
+    /// The state to be stored, or the last one if nothing holds the deleted object any more.
+    pub new: &'a K,
+    /// The options of the delete, if it is one.
+    pub delete: Option<DeleteOptions>,
 }
 
 /// What is particular to one resource.
@@ -118,6 +134,29 @@ pub trait Strategy: Send + Sync + 'static {
         _new: Option<&Self::Kind>,
     ) -> Result<Writes, RegistryError> {
         Ok(Writes::default())
+    }
+
+    /// Writes a change by a set mutation of the resource's own, and returns the state written: for changes that are
+    /// decided under the lock, by the database's clock and by rows beside the object. `None` = storage writes the change
+    /// as it stands. Not called in a dry run, nor for a delete that the resource does not defer.
+    ///
+    /// # Errors
+    /// A conflict of storage when the object has changed meanwhile: the change is then built anew.
+    async fn write_change(
+        &self,
+        _ctx: &RequestContext,
+        _change: &ReadyChange<'_, Self::Kind>,
+    ) -> Result<Option<Object>, RegistryError> {
+        Ok(None)
+    }
+
+    /// What an object must have beside the name of its namespace to be seen in it: for objects that outlive their
+    /// namespace. Added to every get, list and watch of one namespace, not to those of all.
+    ///
+    /// # Errors
+    /// When that cannot be found out.
+    async fn seen_in(&self, _namespace: &str) -> Result<Vec<FieldRequirement>, RegistryError> {
+        Ok(Vec::new())
     }
 
     /// Turns a refusal of a named constraint into an error of the API.

@@ -42,12 +42,15 @@ pub enum ObjectWrite {
         /// The new object.
         object: Object,
     },
-    /// Delete the version `old`; the event carries `last`, the last state.
+    /// Delete the version `old`; fails with `Conflict` when it is no longer current.
     Delete {
         /// The resource.
         resource: GroupResource,
         /// The version to delete.
         old: Arc<Stored>,
+        /// The state that the event carries, where the object went with a change that was never stored; none = the state
+        /// of `old`.
+        last: Option<Object>,
     },
 }
 
@@ -172,6 +175,8 @@ pub struct Change {
     pub old: Option<Arc<Stored>>,
     /// The state after; `None` when the object is gone.
     pub new: Option<Arc<Stored>>,
+    /// The last state of an object that is gone, as its event carries it.
+    pub last: Option<Arc<Stored>>,
 }
 
 /// A set mutation that follows the changes of a batch in the same transaction.

@@ -233,6 +233,7 @@ pub(crate) fn deletion(old: &Arc<Stored>) -> Update {
     alone(ObjectWrite::Delete {
         resource: NOTES,
         old: Arc::clone(old),
+        last: None,
     })
 }
 

@@ -13,7 +13,7 @@ use crate::object::Object;
 use crate::registry::context::RequestContext;
 use crate::registry::error::RegistryError;
 use crate::registry::rest::{DeleteRequest, Deleted, PropagationPolicy};
-use crate::registry::strategy::{DeleteOptions, Deletion, Strategy};
+use crate::registry::strategy::{DeleteOptions, Deletion, ReadyChange, Strategy};
 use crate::storage::{
     Freshness, GroupResource, Key, ListOptions, ObjectWrite, StorageError, Stored, Update, Writes,
 };
@@ -61,6 +61,17 @@ impl<S: Strategy> Store<S> {
             Deletion::Deferred(new) => (Self::untyped(&new)?, Some(new)),
         };
         mark(&mut next.metadata, &current.metadata, request.propagation_policy);
+        if new.is_some() {
+            let change = ReadyChange {
+                stored: &stored,
+                old: &old,
+                new: &Self::typed(&next)?,
+                delete: Some(options),
+            };
+            if let Some(written) = self.write_change(ctx, &change).await? {
+                return Ok(deleted(written));
+            }
+        }
         let further = match &new {
             Some(new) => self.strategy.further(ctx, Some(&old), Some(new))?,
             None if is_released(&next.metadata) => self.strategy.further(ctx, Some(&old), None)?,
@@ -83,6 +94,7 @@ impl<S: Strategy> Store<S> {
             let object = ObjectWrite::Delete {
                 resource: self.resource,
                 old,
+                last: None,
             };
             self.storage.update(Update { object, further }).await?;
         }
@@ -155,6 +167,14 @@ impl<S: Strategy> Store<S> {
             Err(RegistryError::Storage(StorageError::NotFound(_))) => Ok(None),
             Err(error) => Err(error),
         }
+    }
+}
+
+fn deleted(object: Object) -> Deleted {
+    if is_released(&object.metadata) {
+        Deleted::Gone(object)
+    } else {
+        Deleted::Marked(object)
     }
 }
 

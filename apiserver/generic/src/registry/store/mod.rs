@@ -27,8 +27,10 @@ use super::rest::{
 use super::strategy::Strategy;
 use super::subresource::{NamedCreater, NamedGetter};
 use crate::object::Object;
+use crate::storage::selection::FieldRequirement;
 use crate::storage::{
-    Freshness, GroupResource, Key, ListOptions, ListPage, Storage, Stored, WatchOptions, WatchStream,
+    Freshness, GroupResource, Key, ListOptions, ListPage, Selection, Storage, StorageError, Stored,
+    WatchOptions, WatchStream,
 };
 
 pub use served_version::ServedVersion;
@@ -79,6 +81,14 @@ impl<S: Strategy> Store<S> {
         self
     }
 
+    /// What the resource asks of an object in one namespace; of all namespaces together it asks nothing.
+    async fn seen_in(&self, namespace: Option<&str>) -> Result<Vec<FieldRequirement>, RegistryError> {
+        match namespace.filter(|namespace| !namespace.is_empty()) {
+            Some(namespace) => self.strategy.seen_in(namespace).await,
+            None => Ok(Vec::new()),
+        }
+    }
+
     /// The type of an object that was decoded or stored before.
     fn typed(object: &Object) -> Result<S::Kind, RegistryError> {
         object
@@ -115,7 +125,7 @@ impl<S: Strategy> std::fmt::Debug for Store<S> {
 /// Reads a stored object; what was stored can be read, or a person must look.
 pub(crate) fn object_of(stored: &Stored) -> Result<Object, RegistryError> {
     serde_json::from_slice(&stored.encoded)
-        .map_err(|e| crate::storage::StorageError::Corrupt(format!("{}: {e}", stored.key)).into())
+        .map_err(|e| StorageError::Corrupt(format!("{}: {e}", stored.key)).into())
 }
 
 #[async_trait]
@@ -138,7 +148,7 @@ impl<S: Strategy> RestStorage for Store<S> {
 
     fn cells(&self, object: &Stored) -> Result<Vec<Value>, RegistryError> {
         let typed = serde_json::from_slice(&object.encoded)
-            .map_err(|e| crate::storage::StorageError::Corrupt(format!("{}: {e}", object.key)))?;
+            .map_err(|e| StorageError::Corrupt(format!("{}: {e}", object.key)))?;
         Ok(self.strategy.cells(&typed))
     }
 
@@ -147,14 +157,29 @@ impl<S: Strategy> RestStorage for Store<S> {
     }
 
     async fn get(&self, key: &Key, fresh: Freshness) -> Result<Arc<Stored>, RegistryError> {
-        Ok(self.storage.get(self.resource, key, fresh).await?)
+        let fields = self.seen_in(Some(&key.namespace)).await?;
+        let stored = self.storage.get(self.resource, key, fresh).await?;
+        let seen = Selection {
+            fields,
+            ..Selection::default()
+        };
+        if seen.matches(&stored) {
+            Ok(stored)
+        } else {
+            Err(StorageError::NotFound(key.clone()).into())
+        }
     }
 
     async fn list(&self, options: &ListOptions) -> Result<ListPage, RegistryError> {
-        Ok(self.storage.list(self.resource, options).await?)
+        let mut options = options.clone();
+        let seen = self.seen_in(options.namespace.as_deref()).await?;
+        options.selection.fields.extend(seen);
+        Ok(self.storage.list(self.resource, &options).await?)
     }
 
-    async fn watch(&self, options: WatchOptions) -> Result<WatchStream, RegistryError> {
+    async fn watch(&self, mut options: WatchOptions) -> Result<WatchStream, RegistryError> {
+        let seen = self.seen_in(options.namespace.as_deref()).await?;
+        options.selection.fields.extend(seen);
         Ok(self.storage.watch(self.resource, options).await?)
     }
 

@@ -12,7 +12,7 @@ use crate::registry::error::RegistryError;
 use crate::registry::field::FieldError;
 use crate::registry::metadata;
 use crate::registry::rest::{ObjectChange, Part};
-use crate::registry::strategy::Strategy;
+use crate::registry::strategy::{ReadyChange, Strategy};
 use crate::storage::{Freshness, GroupResource, Key, ObjectWrite, StorageError, Stored, Update};
 
 /// How often a change is built anew under contention before the caller is told; far above what a fair
@@ -121,6 +121,15 @@ impl<S: Strategy> Store<S> {
         next: Object,
     ) -> Result<Object, RegistryError> {
         let new = Self::typed(&next)?;
+        let change = ReadyChange {
+            stored: &stored,
+            old,
+            new: &new,
+            delete: None,
+        };
+        if let Some(written) = self.write_change(ctx, &change).await? {
+            return Ok(written);
+        }
         let further = self.strategy.further(ctx, Some(old), Some(&new))?;
         if ctx.dry_run {
             return Ok(next);
@@ -129,6 +138,7 @@ impl<S: Strategy> Store<S> {
             let write = ObjectWrite::Delete {
                 resource: self.resource,
                 old: stored,
+                last: None,
             };
             self.storage
                 .update(Update {
@@ -151,6 +161,20 @@ impl<S: Strategy> Store<S> {
             })
             .await;
         object_of(&*stored.map_err(|e| self.refused(e, &new))?)
+    }
+}
+
+impl<S: Strategy> Store<S> {
+    /// Lets the resource write a change itself, if it does so.
+    pub(super) async fn write_change(
+        &self,
+        ctx: &RequestContext,
+        change: &ReadyChange<'_, S::Kind>,
+    ) -> Result<Option<Object>, RegistryError> {
+        if ctx.dry_run {
+            return Ok(None);
+        }
+        self.strategy.write_change(ctx, change).await
     }
 }
 

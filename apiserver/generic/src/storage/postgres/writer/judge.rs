@@ -16,7 +16,7 @@ use crate::storage::mutation::{ObjectWrite, Update};
 use crate::storage::postgres::Resources;
 use crate::storage::resource_version::ResourceVersion;
 use crate::storage::table::GroupResource;
-use crate::storage::types::Key;
+use crate::storage::types::{Key, Stored};
 
 /// What is known of an object that exists.
 #[derive(Clone, Debug)]
@@ -152,16 +152,24 @@ fn address(write: &ObjectWrite) -> Result<Address, StorageError> {
             old,
             object,
         } => {
-            if key_of(object)? != old.key {
-                return Err(StorageError::Database(format!(
-                    "object {} cannot change its key",
-                    old.key
-                )));
-            }
+            keeps_key(old, object)?;
             Ok((*resource, old.key.clone()))
         }
-        ObjectWrite::Delete { resource, old } => Ok((*resource, old.key.clone())),
+        ObjectWrite::Delete { resource, old, last } => {
+            last.iter().try_for_each(|last| keeps_key(old, last))?;
+            Ok((*resource, old.key.clone()))
+        }
     }
+}
+
+fn keeps_key(old: &Stored, object: &Object) -> Result<(), StorageError> {
+    if key_of(object)? == old.key {
+        return Ok(());
+    }
+    Err(StorageError::Database(format!(
+        "object {} cannot change its key",
+        old.key
+    )))
 }
 
 fn key_of(object: &Object) -> Result<Key, StorageError> {

@@ -66,6 +66,7 @@ impl<'a> Stage<'a> {
                     resource: *resource,
                     old: None,
                     new,
+                    last: None,
                 }
             }
             ObjectWrite::Replace {
@@ -81,10 +82,15 @@ impl<'a> Stage<'a> {
                     resource: *resource,
                     old: Some(old.clone()),
                     new,
+                    last: None,
                 }
             }
-            ObjectWrite::Delete { resource, old } => {
-                let last = self.resources.get(*resource)?.table.at_version(old, version)?;
+            ObjectWrite::Delete { resource, old, last } => {
+                let table = &self.resources.get(*resource)?.table;
+                let last = match last {
+                    Some(last) => table.encode(version, last)?.stored,
+                    None => table.at_version(old, version)?,
+                };
                 let row = json!({
                     "namespace": old.key.namespace, "name": old.key.name,
                     "uid": old.metadata.uid, "old_version": old.version.get(),
@@ -93,8 +99,9 @@ impl<'a> Stage<'a> {
                 written.events.push(self.event("DELETED", *resource, &last)?);
                 written.changes.push(Change {
                     resource: *resource,
-                    old: Some(last),
+                    old: Some(old.clone()),
                     new: None,
+                    last: Some(last),
                 });
                 return Ok(());
             }

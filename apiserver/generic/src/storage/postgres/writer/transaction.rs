@@ -124,7 +124,7 @@ impl<'a> Transaction<'a> {
                 .cloned()
                 .for_each(|row| stage.add_side(row));
             let change = &written.changes[own];
-            let state = change.new.as_ref().or(change.old.as_ref());
+            let state = change.new.as_ref().or(change.last.as_ref());
             answers.push(
                 state
                     .cloned()
