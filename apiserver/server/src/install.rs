@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use generic_apiserver::admission::NamespaceLifecycle;
 use generic_apiserver::endpoints::{ApiGroup, ApiVersion};
-use generic_apiserver::registry::Store;
+use generic_apiserver::registry::{RegistryError, Store};
 use generic_apiserver::storage::{Storage, StorageBuilder, StorageOptions};
 use sqlx::postgres::PgConnectOptions;
 
@@ -32,12 +33,13 @@ pub fn storage(database: PgConnectOptions) -> StorageBuilder {
 /// The group `work.brokkr.io` with its resources and subresources.
 #[must_use]
 pub fn api_group(storage: &Storage, queue: &Arc<Queue>) -> ApiGroup {
-    let orders = Store::new(WorkOrderStrategy::new(storage.clone()), storage.clone())
+    let strategy = WorkOrderStrategy::new(storage.clone(), queue.namespaces());
+    let orders = Store::new(strategy, storage.clone())
         .creater(WorkOrderClaims::new(Arc::clone(queue)))
         .creater(WorkOrderRenewals::new(Arc::clone(queue)))
         .creater(WorkOrderCompletions::new(Arc::clone(queue)))
         .creater(WorkOrderReleases::new(Arc::clone(queue)));
-    let entries = Store::new(WorkOrderLogStrategy, storage.clone());
+    let entries = Store::new(WorkOrderLogStrategy::new(queue.namespaces()), storage.clone());
     let agents = Store::new(AgentStrategy, storage.clone())
         .creater(AgentClaims::new(Arc::clone(queue)))
         .creater(AgentRenewals::new(Arc::clone(queue)))
@@ -52,8 +54,13 @@ pub fn api_group(storage: &Storage, queue: &Arc<Queue>) -> ApiGroup {
     }
 }
 
+#[async_trait]
 impl Namespaces for NamespaceLifecycle {
     fn terminating(&self) -> Vec<String> {
         Self::terminating(self)
+    }
+
+    async fn uid(&self, name: &str) -> Result<Option<String>, RegistryError> {
+        Self::uid(self, name).await
     }
 }

@@ -11,28 +11,35 @@ use sqlx::{ConnectOptions, SqlSafeStr};
 /// The wait between two attempts to reach the database at the start.
 const RETRY_WAIT: Duration = Duration::from_secs(1);
 
+/// Number, name, the way up and the way down of every migration of schema `work`.
+const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
+    (
+        1,
+        "work",
+        include_str!("../../../migrations/0001_work.up.sql"),
+        include_str!("../../../migrations/0001_work.down.sql"),
+    ),
+    (
+        2,
+        "namespace_uid",
+        include_str!("../../../migrations/0002_namespace_uid.up.sql"),
+        include_str!("../../../migrations/0002_namespace_uid.down.sql"),
+    ),
+];
+
 /// The migrations of schema `work`; their own table lies beside it, so that dropping the schema in the
 /// last step down does not drop the record of it.
 #[must_use]
 pub fn migrator() -> Migrator {
-    let up = include_str!("../../../migrations/0001_work.up.sql");
-    let down = include_str!("../../../migrations/0001_work.down.sql");
-    let mut migrator = Migrator::with_migrations(vec![
-        Migration::new(
-            1,
-            "work".into(),
-            MigrationType::ReversibleUp,
-            up.into_sql_str(),
-            false,
-        ),
-        Migration::new(
-            1,
-            "work".into(),
-            MigrationType::ReversibleDown,
-            down.into_sql_str(),
-            false,
-        ),
-    ]);
+    let both_ways = |&(number, name, up, down): &(i64, &'static str, &'static str, &'static str)| {
+        let migration =
+            |kind, sql: &'static str| Migration::new(number, name.into(), kind, sql.into_sql_str(), false);
+        [
+            migration(MigrationType::ReversibleUp, up),
+            migration(MigrationType::ReversibleDown, down),
+        ]
+    };
+    let mut migrator = Migrator::with_migrations(MIGRATIONS.iter().flat_map(both_ways).collect());
     migrator.dangerous_set_table_name("public.brokkr_work_migrations");
     migrator
 }

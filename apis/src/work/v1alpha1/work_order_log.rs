@@ -59,6 +59,10 @@ pub struct WorkOrderLogSpec {
     /// The user who created the WorkOrder.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created_by: Option<String>,
+    /// The uid of the namespace of the WorkOrder. Once that namespace is gone, the entry is seen in lists of all
+    /// namespaces only, also when another namespace gets the same name.
+    #[serde(rename = "namespaceUID", default, skip_serializing_if = "Option::is_none")]
+    pub namespace_uid: Option<String>,
     /// The labels of the WorkOrder.
     #[serde(
         default,

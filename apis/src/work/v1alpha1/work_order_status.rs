@@ -32,6 +32,9 @@ pub struct WorkOrderStatus {
     /// The user who created the order.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created_by: Option<String>,
+    /// The uid of the namespace the order was created in; its log entry is seen in that namespace only.
+    #[serde(rename = "namespaceUID", default, skip_serializing_if = "Option::is_none")]
+    pub namespace_uid: Option<String>,
     /// The run of the latest attempt of a build.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub build_run_name: Option<String>,

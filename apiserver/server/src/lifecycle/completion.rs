@@ -258,6 +258,9 @@ pub(super) fn backoff_elapsed(state: &State, at: Moment) -> Result<Transition, R
     }
     let mut step = Transition::unchanged(state);
     step.next.next_retry_after = None;
+    if state.namespace_terminating {
+        return Ok(fail_for_namespace(step, false, at));
+    }
     Ok(requeue(step).saying("the backoff is over; waiting to be claimed"))
 }
 

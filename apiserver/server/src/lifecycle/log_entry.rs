@@ -45,6 +45,10 @@ pub fn log_entry(
     let spec = WorkOrderLogSpec {
         created_at: order.metadata.creation_timestamp.clone(),
         created_by: order.status.as_ref().and_then(|status| status.created_by.clone()),
+        namespace_uid: order
+            .status
+            .as_ref()
+            .and_then(|status| status.namespace_uid.clone()),
         labels: labels.clone(),
         order: order.spec.clone(),
         order_name: order_name.clone(),

@@ -153,6 +153,18 @@ impl State {
         }
     }
 
+    /// The same order under the limits of a spec that a user has just changed.
+    #[must_use]
+    pub fn under_spec_of(self, changed: &WorkOrder) -> Self {
+        let changed = Self::of(changed, &QueueColumns::default());
+        Self {
+            limits: changed.limits,
+            deadline: changed.deadline,
+            ttl_seconds: changed.ttl_seconds,
+            ..self
+        }
+    }
+
     /// Whether an agent may claim the order now.
     pub fn is_claimable(&self) -> bool {
         self.phase == WorkOrderPhase::Pending

@@ -8,6 +8,7 @@
 //! | [`claim::ClaimOrders`] | claims by name and in batch | under the version lock |
 //! | `renew` | renewals: lease rows alone | autocommit |
 //! | [`report`] | changed progress, completions, releases | under the version lock |
+//! | `change` | what users ask: cancel, DELETE, suspend | under the version lock |
 //! | [`targets::TargetSets`] | which agents an order is for; turns | follows every batch |
 //! | [`ring::Ring`] | the doorbell | follows every batch, after the targets |
 //! | [`sweep::Sweeper`] | leases, backoffs, deadlines, TTLs, unanswered rings | a task of every replica |
@@ -24,6 +25,7 @@
 //! ```
 
 mod attendance;
+pub(crate) mod change;
 pub mod claim;
 mod digest;
 mod order;
@@ -38,7 +40,9 @@ pub(crate) mod written;
 
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use brokkr_apis::work::v1alpha1::{CancelNotice, HeldClaim, WorkOrderPhase, WorkOrderRenewalSpec};
+use generic_apiserver::registry::RegistryError;
 use generic_apiserver::storage::{Storage, StorageBuilder, StorageError};
 use jiff::Timestamp;
 
@@ -51,10 +55,17 @@ use self::report::{
 };
 pub use self::sweep::Sweeper;
 
-/// Knows which namespaces are being deleted.
+/// Knows the namespaces of the cluster.
+#[async_trait]
 pub trait Namespaces: Send + Sync + 'static {
-    /// Their names.
+    /// The names of those that are being deleted.
     fn terminating(&self) -> Vec<String>;
+
+    /// The uid of a namespace; `None` when there is none of this name.
+    ///
+    /// # Errors
+    /// When that cannot be found out.
+    async fn uid(&self, name: &str) -> Result<Option<String>, RegistryError>;
 }
 
 /// Adds the followers of the queue, in their order: rings need the targets.
@@ -114,7 +125,7 @@ pub struct Renewer {
 }
 
 impl Queue {
-    /// The queue on this storage, which has its followers; `namespaces` says which are being deleted.
+    /// The queue on this storage, which has its followers.
     #[must_use]
     pub fn new(storage: Storage, namespaces: Arc<dyn Namespaces>) -> Self {
         Self {
@@ -132,6 +143,12 @@ impl Queue {
     #[must_use]
     pub fn storage(&self) -> &Storage {
         &self.storage
+    }
+
+    /// The namespaces of the cluster.
+    #[must_use]
+    pub fn namespaces(&self) -> Arc<dyn Namespaces> {
+        Arc::clone(&self.namespaces)
     }
 
     /// Which namespaces are being deleted.
@@ -193,6 +210,14 @@ impl Queue {
                 Err(refusal) => Ok(Err(refusal)),
             });
         futures::future::try_join_all(noted).await
+    }
+
+    /// Notes that an agent was heard of that has nothing to renew: agents can reach us.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn note_heard(&self) -> Result<(), StorageError> {
+        renew::note_heard(self.storage.pool()).await
     }
 
     /// Every claim the agent holds.

@@ -101,9 +101,10 @@ where o.id = x.uid and o.id = any (array(select uid from x))";
 /// A new order: makes its uid and its idempotency key unique. The key is taken as long as the row stays;
 /// nothing removes the rows of logged orders yet.
 pub(crate) const ADD_KEY: &str = "
-insert into work.work_order_keys (order_uid, namespace, order_name, idempotency_key, spec_hash)
-select x.uid, x.namespace, x.name, x.key, x.spec_hash
-from json_to_recordset($1::json) as x (uid uuid, namespace text, name text, key text, spec_hash text)";
+insert into work.work_order_keys (order_uid, namespace, namespace_uid, order_name, idempotency_key, spec_hash)
+select x.uid, x.namespace, x.namespace_uid, x.name, x.key, x.spec_hash
+from json_to_recordset($1::json) as x (
+    uid uuid, namespace text, namespace_uid text, name text, key text, spec_hash text)";
 
 /// An order that now has its log entry.
 pub(crate) const SET_LOGGED: &str = "
@@ -114,12 +115,13 @@ update work.work_order_keys k set log_name = x.log_name, completed_at = x.at
 from x
 where k.order_uid = x.uid and k.order_uid = any (array(select uid from x))";
 
-/// The answer to a claim with a request id.
+/// The answer to a claim with a request id, in place of one that no longer counts.
 pub(crate) const SET_CLAIM_REQUEST: &str = "
 insert into work.claim_requests (agent, request_id, body_hash, answer, answered_at)
 select x.agent, x.request_id, x.body_hash, x.answer, clock_timestamp()
 from json_to_recordset($1::json) as x (agent text, request_id text, body_hash text, answer text)
-on conflict (agent, request_id) do nothing";
+on conflict (agent, request_id) do update set
+    body_hash = excluded.body_hash, answer = excluded.answer, answered_at = excluded.answered_at";
 
 /// An agent that got less than it asked for and could take more. One that was rung in vain, and one that
 /// got something, begins a new wait.
@@ -143,11 +145,12 @@ pub(crate) const SET_RUNG: &str = "
 update work.idle_agents i set rung_at = clock_timestamp()
 where i.agent = any (array(select agent from json_to_recordset($1::json) as x (agent text)))";
 
-/// A report that came with a spent fence.
+/// A report that came with a spent fence; of an order that has many already, it is let go.
 pub(crate) const ADD_LATE_REPORT: &str = "
 insert into work.late_reports (order_uid, fence, received_at, user_name, report)
 select x.uid, x.fence, clock_timestamp(), x.user_name, x.report
 from json_to_recordset($1::json) as x (uid uuid, fence bigint, user_name text, report text)
+where (select count(*) from work.late_reports r where r.order_uid = x.uid) < 100
 on conflict (order_uid, fence) do nothing";
 
 /// A distinct set of target terms.

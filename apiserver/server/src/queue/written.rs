@@ -12,8 +12,8 @@ use serde_json::json;
 use super::digest;
 use super::order::QueuedOrder;
 use super::rows;
-use crate::lifecycle::{self, Effect, Event, Moment, Transition};
-use crate::registry::work_order::table::{WORK_ORDERS, table};
+use crate::lifecycle::{self, Effect, Event, Moment, Transition, transition};
+use crate::registry::work_order::table::WORK_ORDERS;
 use crate::registry::work_order_log::table::WORK_ORDER_LOGS;
 
 /// What the decisions of one batch write.
@@ -34,6 +34,36 @@ pub(crate) struct Step<'a> {
     pub(crate) now: Timestamp,
     /// The answer to the report that ends the attempt, repeated when the report is.
     pub(crate) answer: Option<String>,
+}
+
+/// What a user has changed in an order, and what it asks for.
+#[derive(Debug)]
+pub(crate) struct UserChange<'a> {
+    pub(crate) before: &'a QueuedOrder,
+    /// The order with the user's changes, but with the status of before.
+    pub(crate) wanted: &'a WorkOrder,
+    /// What the change asks for, in the order in which it happens.
+    pub(crate) events: &'a [Event],
+    pub(crate) now: Timestamp,
+}
+
+impl UserChange<'_> {
+    /// Applies the events one after the other. What is refused because the order has moved on changes nothing.
+    fn apply(&self, after: &mut WorkOrder, at: Moment) -> Vec<Transition> {
+        let mut state = self.before.state().under_spec_of(self.wanted);
+        let mut steps = Vec::new();
+        for event in self.events {
+            let Ok(step) = transition(&state, event, at) else {
+                continue;
+            };
+            if step.changes_object() {
+                step.apply(after, event, at.now);
+            }
+            state.clone_from(&step.next);
+            steps.push(step);
+        }
+        steps
+    }
 }
 
 /// The moment of a decision; the jitter comes from the version, so that a decision depends on its
@@ -61,68 +91,83 @@ impl Written {
         if step.transition.changes_object() {
             step.transition.apply(&mut after, step.event, step.now);
             after.metadata.resource_version = Some(step.version.to_string());
-            self.write_object(step, &after)?;
-            self.write_attempt(step, &after);
-            self.write_log_entry(step, &after, versions)?;
+            self.write_object(step.before, &after, step.version)?;
+            self.write_attempt(step.before, &after, step.answer.as_deref());
+            self.write_log_entry(step.before, &after, step.transition, step.now, versions)?;
         }
-        for effect in &step.transition.effects {
-            self.write_effect(effect, step, &after);
-        }
+        self.write_effects(step.transition, &after);
         self.write_last_agent(step);
         Ok(after)
     }
 
-    fn write_object(&mut self, step: &Step<'_>, after: &WorkOrder) -> Result<(), StorageError> {
-        let goes = step.transition.effects.contains(&Effect::DeleteObject);
-        let object = object_of(after)?;
-        let old = step.before.stored.clone();
-        let write = if goes
-            && after
-                .metadata
-                .finalizers
-                .as_deref()
-                .is_none_or(<[String]>::is_empty)
-        {
+    /// Writes what a user has changed, and everything that follows from it; gives the order afterwards, or `None`
+    /// when nothing has changed.
+    ///
+    /// # Errors
+    /// When the order cannot be encoded.
+    pub(crate) fn change(
+        &mut self,
+        change: &UserChange<'_>,
+        versions: &mut Versions,
+    ) -> Result<Option<WorkOrder>, StorageError> {
+        let version = versions.draw();
+        let mut after = change.wanted.clone();
+        let steps = change.apply(&mut after, moment(change.now, version));
+        if after == change.before.order {
+            return Ok(None);
+        }
+        after.metadata.resource_version = Some(version.to_string());
+        self.write_object(change.before, &after, version)?;
+        self.write_attempt(change.before, &after, None);
+        for step in &steps {
+            self.write_log_entry(change.before, &after, step, change.now, versions)?;
+            self.write_effects(step, &after);
+        }
+        Ok(Some(after))
+    }
+
+    fn write_object(
+        &mut self,
+        before: &QueuedOrder,
+        after: &WorkOrder,
+        version: ResourceVersion,
+    ) -> Result<(), StorageError> {
+        let (resource, old, object) = (WORK_ORDERS, before.stored.clone(), object_of(after)?);
+        let write = if is_released(after) {
             // The last event shows how the order ended, not how it was before.
-            let mut last = object;
-            last.metadata.resource_version = Some(old.version.to_string());
-            ObjectWrite::Delete {
-                resource: WORK_ORDERS,
-                old: table().stored(old.version, rows::text(&last))?,
-            }
+            let last = Some(object);
+            ObjectWrite::Delete { resource, old, last }
         } else {
             ObjectWrite::Replace {
-                resource: WORK_ORDERS,
+                resource,
                 old,
                 object,
             }
         };
-        self.objects.push(VersionedWrite {
-            version: step.version,
-            write,
-        });
+        self.objects.push(VersionedWrite { version, write });
         Ok(())
     }
 
     /// The latest attempt, if it has changed. Earlier ones never change.
-    fn write_attempt(&mut self, step: &Step<'_>, after: &WorkOrder) {
+    fn write_attempt(&mut self, before: &QueuedOrder, after: &WorkOrder, answer: Option<&str>) {
         let Some(attempt) = latest_attempt(after) else {
             return;
         };
-        if !step.before.attempts.contains(attempt) {
-            self.rows
-                .push(attempt_row(step.before.uid(), attempt, step.answer.as_deref()));
+        if !before.attempts.contains(attempt) {
+            self.rows.push(attempt_row(before.uid(), attempt, answer));
         }
     }
 
     fn write_log_entry(
         &mut self,
-        step: &Step<'_>,
+        before: &QueuedOrder,
         after: &WorkOrder,
+        transition: &Transition,
+        now: Timestamp,
         versions: &mut Versions,
     ) -> Result<(), StorageError> {
-        let attempts = step.before.attempts_with(latest_attempt(after));
-        if let Some((write, row)) = log_entry_writes(after, step.transition, attempts, step.now)? {
+        let attempts = before.attempts_with(latest_attempt(after));
+        if let Some((write, row)) = log_entry_writes(after, transition, attempts, now)? {
             self.rows.push(row);
             self.objects.push(VersionedWrite {
                 version: versions.draw(),
@@ -132,8 +177,14 @@ impl Written {
         Ok(())
     }
 
-    fn write_effect(&mut self, effect: &Effect, step: &Step<'_>, after: &WorkOrder) {
-        let uid = step.before.uid();
+    fn write_effects(&mut self, transition: &Transition, after: &WorkOrder) {
+        for effect in &transition.effects {
+            self.write_effect(effect, transition, after);
+        }
+    }
+
+    fn write_effect(&mut self, effect: &Effect, transition: &Transition, after: &WorkOrder) {
+        let uid = after.metadata.uid.as_deref().unwrap_or_default();
         match effect {
             Effect::SetLease {
                 agent,
@@ -143,8 +194,8 @@ impl Written {
             } => {
                 let row = json!({
                     "uid": uid, "fence": fence, "agent": agent, "holder": holder, "at": expires_at,
-                    "attempt": step.transition.next.attempts_made, "keeps": must_not_run_twice(after),
-                    "seconds": step.transition.next.claim.as_ref().map(|claim| claim.lease_seconds),
+                    "attempt": transition.next.attempts_made, "keeps": must_not_run_twice(after),
+                    "seconds": transition.next.claim.as_ref().map(|claim| claim.lease_seconds),
                 });
                 self.rows.push(rows::row(rows::SET_LEASE, row));
             }
@@ -206,7 +257,7 @@ impl Written {
 }
 
 /// The row of an attempt as it now is. `answer` is the one to the report that ended it.
-pub(crate) fn attempt_row(uid: &str, attempt: &Attempt, answer: Option<&str>) -> SideRow {
+fn attempt_row(uid: &str, attempt: &Attempt, answer: Option<&str>) -> SideRow {
     let time = |time: &Option<Time>| time.as_ref().map(|time| time.0);
     let row = json!({
         "uid": uid, "attempt": attempt.number, "agent": attempt.agent, "holder": attempt.holder,
@@ -221,7 +272,7 @@ pub(crate) fn attempt_row(uid: &str, attempt: &Attempt, answer: Option<&str>) ->
 ///
 /// # Errors
 /// When the entry cannot be encoded.
-pub(crate) fn log_entry_writes(
+fn log_entry_writes(
     after: &WorkOrder,
     transition: &Transition,
     attempts: Vec<Attempt>,
@@ -247,6 +298,12 @@ pub(crate) fn log_entry_writes(
     Ok(Some((write, rows::row(rows::SET_LOGGED, row))))
 }
 
+/// Whether nothing holds a deleted order any more.
+fn is_released(order: &WorkOrder) -> bool {
+    let metadata = &order.metadata;
+    metadata.deletion_timestamp.is_some() && metadata.finalizers.as_ref().is_none_or(Vec::is_empty)
+}
+
 /// Whether the claim outlives its lease.
 fn must_not_run_twice(order: &WorkOrder) -> bool {
     use brokkr_apis::work::v1alpha1::SideEffects;
@@ -260,7 +317,7 @@ fn latest_attempt(order: &WorkOrder) -> Option<&Attempt> {
     order.status.as_ref()?.attempts.last()
 }
 
-fn object_of(typed: &impl Serialize) -> Result<Object, StorageError> {
+pub(super) fn object_of(typed: &impl Serialize) -> Result<Object, StorageError> {
     Object::from_typed(typed)
         .map_err(|error| StorageError::Corrupt(format!("object cannot be encoded: {error}")))
 }

@@ -27,6 +27,7 @@ pub(super) fn claim_error(refusal: ClaimRefusal, key: &Key, agent: &str) -> Regi
             ..
         } => forbidden(reason, message),
         ClaimRefusal::RequestReused
+        | ClaimRefusal::RequestSpent
         | ClaimRefusal::Excluded
         | ClaimRefusal::Unschedulable
         | ClaimRefusal::AtCapacity { .. } => conflict(message, vec![cause(reason, "")]),
@@ -47,6 +48,7 @@ const fn claim_reason(refusal: &ClaimRefusal) -> &'static str {
     match refusal {
         ClaimRefusal::NoAgent | ClaimRefusal::NoOrder => "NotFound",
         ClaimRefusal::RequestReused => "RequestIDReused",
+        ClaimRefusal::RequestSpent => "FenceSpent",
         ClaimRefusal::NotTargeted => "NotTargeted",
         ClaimRefusal::NotServed(_) => "WorkTypeNotServed",
         ClaimRefusal::Excluded => "AgentExcluded",

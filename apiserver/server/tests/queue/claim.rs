@@ -251,3 +251,55 @@ async fn suspended_and_terminating_orders_are_not_claimed() {
         .await;
     assert_eq!(fixture.claim("east", 5).await.len(), 2);
 }
+
+#[tokio::test]
+async fn answer_to_a_request_counts_for_ten_minutes_and_no_longer() {
+    let fixture = Fixture::new().await;
+    fixture.agent("east").await;
+    for name in ["one", "two"] {
+        fixture.order(name).await;
+    }
+    let mut input = batch("east", 1);
+    input.request_id = Some("r1".to_owned());
+    let first = fixture.queue.claim(input.clone()).await.unwrap().unwrap();
+    let passes = |minutes: &str| {
+        format!("update work.claim_requests set answered_at = clock_timestamp() - interval '{minutes}'")
+    };
+
+    fixture.sql(&passes("9 minutes 50 seconds")).await;
+    let replayed = fixture.queue.claim(input.clone()).await.unwrap().unwrap();
+    assert_eq!(replayed, first);
+
+    // Nobody has forgotten the row yet; the answer does not count any more all the same.
+    fixture.sql(&passes("10 minutes")).await;
+    let second = fixture.queue.claim(input.clone()).await.unwrap().unwrap();
+    assert_eq!((first[0].name.as_str(), second[0].name.as_str()), ("one", "two"));
+    assert_eq!(fixture.queue.claim(input).await.unwrap().unwrap(), second);
+}
+
+#[tokio::test]
+async fn spent_request_id_gives_no_claim_back() {
+    let fixture = Fixture::new().await;
+    fixture.agent("east").await;
+    fixture.order("one").await;
+    let with_id = |mut input: brokkr_apiserver::queue::claim::ClaimInput, id: &str| {
+        input.request_id = Some(id.to_owned());
+        input
+    };
+    let by_name = with_id(named("east", "p1", "one"), "by name");
+    let in_batch = with_id(batch("east", 1), "in batch");
+    let first = fixture.queue.claim(by_name.clone()).await.unwrap().unwrap();
+    fixture.age_lease(&first[0].uid).await;
+    fixture.sweep().await;
+    let second = fixture.queue.claim(in_batch.clone()).await.unwrap().unwrap();
+    assert_eq!((second.len(), second[0].attempt), (1, 2));
+
+    let again = fixture.queue.claim(by_name).await.unwrap();
+    assert_eq!(again, Err(ClaimRefusal::RequestSpent));
+    fixture
+        .complete(&second[0], "east", success(&second[0]))
+        .await
+        .unwrap();
+    let again = fixture.queue.claim(in_batch).await.unwrap().unwrap();
+    assert_eq!((again[0].fence, &again[0].order), (second[0].fence, &None));
+}

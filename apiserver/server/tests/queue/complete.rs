@@ -2,7 +2,7 @@
 
 use brokkr_apis::work::v1alpha1::{AttemptOutcome, FailureClass, Fence, LogOutcome, WorkOrderPhase};
 use brokkr_apiserver::lifecycle::Refusal;
-use brokkr_apiserver::queue::report::{ReleaseInput, ReportRefusal};
+use brokkr_apiserver::queue::report::{CompleteInput, ReleaseInput, ReportRefusal};
 
 use crate::ask::{completion, failure, key, success};
 use crate::fixture::Fixture;
@@ -317,4 +317,103 @@ async fn dry_run_of_a_completion_changes_nothing() {
     assert_eq!(answer.phase, Some(WorkOrderPhase::Succeeded));
     assert_eq!(fixture.find("one").await, before);
     assert_eq!(fixture.entries("one").await, []);
+}
+
+#[tokio::test]
+async fn late_report_about_an_order_that_is_gone_is_refused_as_late_and_kept() {
+    let fixture = Fixture::new().await;
+    fixture.agent("east").await;
+    fixture.agent("west").await;
+    fixture
+        .order_with("one", |order| {
+            order.spec.ttl_seconds_after_finished = Some(0);
+            order.spec.retry_policy.get_or_insert_default().max_lost_attempts = Some(0);
+        })
+        .await;
+    let lost = fixture.claimed("east", "one").await;
+    fixture.age_lease(&lost.uid).await;
+    fixture.sweep().await;
+    assert_eq!(fixture.find("one").await, None);
+
+    for _ in 0..2 {
+        let refused = fixture.complete(&lost, "east", success(&lost)).await.unwrap_err();
+        assert!(
+            matches!(&refused, ReportRefusal::EndedOtherwise { outcome, .. } if outcome == "Lost"),
+            "{refused}"
+        );
+    }
+    let other = fixture.complete(&lost, "west", success(&lost)).await.unwrap_err();
+    assert_eq!(other, ReportRefusal::OtherAgent("east".to_owned()));
+    assert_eq!(fixture.count("select count(*) from work.late_reports").await, 1);
+}
+
+#[tokio::test]
+async fn late_reports_of_one_order_are_bounded() {
+    let fixture = Fixture::new().await;
+    fixture.agent("east").await;
+    fixture.order("one").await;
+    let mut grant = fixture.claimed("east", "one").await;
+    fixture.complete(&grant, "east", success(&grant)).await.unwrap();
+    for fence in 0..120 {
+        grant.fence = Some(Fence(1_000_000 + fence));
+        fixture
+            .complete(&grant, "east", success(&grant))
+            .await
+            .unwrap_err();
+    }
+    assert_eq!(fixture.count("select count(*) from work.late_reports").await, 100);
+}
+
+#[tokio::test]
+async fn work_under_way_goes_on_in_a_terminating_namespace_and_nothing_comes_back() {
+    let fixture = Fixture::new().await;
+    fixture.agent("east").await;
+    for name in ["done", "released", "backing-off"] {
+        fixture.order(name).await;
+    }
+    let done = fixture.claimed("east", "done").await;
+    let released = fixture.claimed("east", "released").await;
+    let backing_off = fixture.claimed("east", "backing-off").await;
+    fixture.fail(&backing_off, "east", "GitRemoteFailed").await;
+    fixture.terminate(crate::fixture::TEAM);
+    let terminating = |grant| {
+        let mut key = key(grant, "east");
+        key.namespace_terminating = true;
+        key
+    };
+
+    let report = CompleteInput {
+        key: terminating(&done),
+        report: success(&done),
+    };
+    let answer = fixture.queue.complete(report).await.unwrap().unwrap();
+    assert_eq!(answer.phase, Some(WorkOrderPhase::Succeeded));
+    let release = ReleaseInput {
+        key: terminating(&released),
+        reason: "draining".to_owned(),
+        force: false,
+    };
+    let phase = fixture.queue.release(release).await.unwrap().unwrap();
+    assert_eq!(phase, WorkOrderPhase::Failed);
+    fixture
+        .sql(
+            "update work.work_orders set next_retry_after = clock_timestamp() where status = 'RETRY_PENDING'",
+        )
+        .await;
+    fixture.sweep().await;
+
+    assert_eq!(
+        fixture
+            .count("select count(*) from work.work_orders where status in ('PENDING', 'CLAIMED', 'RETRY_PENDING')")
+            .await,
+        0
+    );
+    for name in ["released", "backing-off"] {
+        let status = fixture.entries(name).await.remove(0).status.unwrap();
+        assert_eq!(
+            (status.outcome, status.reason.as_str()),
+            (LogOutcome::Failed, "NamespaceTerminating"),
+            "{name}"
+        );
+    }
 }

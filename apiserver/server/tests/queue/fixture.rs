@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use brokkr_apis::work::defaults::{default_agent, default_work_order};
 use brokkr_apis::work::v1alpha1::{
     Agent, WorkOrder, WorkOrderCompletionSpec, WorkOrderCompletionStatus, WorkOrderLog, WorkOrderPhase,
@@ -15,6 +16,7 @@ use brokkr_apiserver::registry::agent::table as agent_table;
 use brokkr_apiserver::registry::work_order::table as order_table;
 use brokkr_apiserver::registry::work_order_log::table as log_table;
 use generic_apiserver::object::Object;
+use generic_apiserver::registry::RegistryError;
 use generic_apiserver::storage::{
     Freshness, Key, ListOptions, ListVersion, ObjectWrite, Selection, Storage, StorageOptions, Stored,
     Update, Writes, migrator,
@@ -22,13 +24,11 @@ use generic_apiserver::storage::{
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde::de::DeserializeOwned;
 use sqlx::postgres::PgConnection;
-use sqlx::{AssertSqlSafe, Connection, Executor};
+use sqlx::{AssertSqlSafe, Connection};
 use test_postgres::{TestDatabase, TestPostgres};
 use tokio_util::sync::CancellationToken;
 
 use crate::ask::{batch, completion, failure, named};
-
-const SCHEMA: &str = include_str!("../../../../migrations/0001_work.up.sql");
 
 /// No condition in a test takes longer than this, on however busy a machine.
 pub(crate) const SOON: Duration = Duration::from_secs(20);
@@ -40,9 +40,14 @@ pub(crate) const TEAM: &str = "team-a";
 #[derive(Debug, Default)]
 pub(crate) struct Terminating(Mutex<Vec<String>>);
 
+#[async_trait]
 impl Namespaces for Terminating {
     fn terminating(&self) -> Vec<String> {
         self.0.lock().unwrap().clone()
+    }
+
+    async fn uid(&self, name: &str) -> Result<Option<String>, RegistryError> {
+        Ok(Some(format!("uid of {name}")))
     }
 }
 
@@ -62,7 +67,10 @@ impl Fixture {
             .await
             .unwrap();
         migrator().run_direct(None, &mut connection, false).await.unwrap();
-        connection.execute(SCHEMA).await.unwrap();
+        brokkr_apiserver::migrate::migrator()
+            .run_direct(None, &mut connection, false)
+            .await
+            .unwrap();
         Self::on(Arc::new(database))
     }
 
@@ -189,6 +197,7 @@ impl Fixture {
         let object = ObjectWrite::Delete {
             resource: agent_table::AGENTS,
             old,
+            last: None,
         };
         self.storage
             .update(Update {

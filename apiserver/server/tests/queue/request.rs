@@ -297,3 +297,31 @@ async fn waiting_claim_is_answered_when_its_bell_rings() {
         "the front proxy's callers never wait"
     );
 }
+
+#[tokio::test]
+async fn agent_that_renews_nothing_shows_that_agents_can_reach_us() {
+    let fixture = Fixture::new().await;
+    fixture.agent("east").await;
+    fixture
+        .sql("update work.queue_state set heard_at = clock_timestamp() - interval '1 hour'")
+        .await;
+    let heard =
+        "select count(*) from work.queue_state where heard_at > clock_timestamp() - interval '1 minute'";
+    let mut renewal = AgentRenewal::default();
+    renewal.spec.holder = "p1".to_owned();
+    let renewals = AgentRenewals::new(fixture.queue.clone());
+    let mut dry = context("east", vec![""]);
+    dry.dry_run = true;
+    renewals
+        .create(&dry, &Key::cluster("east"), renewal.clone())
+        .await
+        .unwrap();
+    assert_eq!(fixture.count(heard).await, 0);
+
+    renewals
+        .create(&context("east", vec![""]), &Key::cluster("east"), renewal)
+        .await
+        .unwrap();
+
+    assert_eq!(fixture.count(heard).await, 1);
+}

@@ -81,7 +81,7 @@ async fn busy_agent_is_not_rung() {
 #[tokio::test]
 async fn ring_that_nobody_answers_goes_to_the_next() {
     let fixture = Fixture::new().await;
-    for agent in ["dead", "alive"] {
+    for agent in ["dead", "alive", "last"] {
         fixture.agent(agent).await;
         fixture.claim(agent, 1).await;
     }
@@ -90,15 +90,32 @@ async fn ring_that_nobody_answers_goes_to_the_next() {
 
     fixture.sweep().await;
     assert_eq!(fixture.wake("alive").await, 0, "not before a second has passed");
-    fixture
-        .sql("update work.work_orders set ready_since = ready_since - interval '1 second'")
-        .await;
-    fixture
-        .sql("update work.idle_agents set asked_at = asked_at - interval '1 second'")
-        .await;
+    let a_second_passes = async || {
+        let second = "interval '1 second'";
+        fixture
+            .sql(&format!(
+                "update work.work_orders set ready_since = ready_since - {second}"
+            ))
+            .await;
+        fixture
+            .sql(&format!(
+                "update work.idle_agents set asked_at = asked_at - {second}, rung_at = rung_at - {second}"
+            ))
+            .await;
+    };
+    a_second_passes().await;
     fixture.sweep().await;
+    let woken = async || {
+        let (dead, alive) = (fixture.wake("dead").await, fixture.wake("alive").await);
+        (dead, alive, fixture.wake("last").await)
+    };
+    assert_eq!(woken().await, (1, 1, 0));
 
-    assert_eq!((fixture.wake("dead").await, fixture.wake("alive").await), (1, 1));
+    fixture.sweep().await;
+    assert_eq!(woken().await, (1, 1, 0), "the second one has a second as well");
+    a_second_passes().await;
+    fixture.sweep().await;
+    assert_eq!(woken().await, (1, 1, 1));
 }
 
 #[tokio::test]

@@ -3,10 +3,15 @@
 use brokkr_apis::work::v1alpha1::{
     CANCELLATION_FINALIZER, CancelRequest, CancellationCause, LogOutcome, WorkOrder, WorkOrderPhase,
 };
+use futures::StreamExt;
 use generic_apiserver::registry::{Deleted, Part};
+use generic_apiserver::storage::{
+    Freshness, Selection, WatchEvent, WatchEventType, WatchOptions, WatchStart, WatchStream,
+};
+use jiff::Timestamp;
 use serde_json::json;
 
-use crate::fixture::{Fixture, USER, context};
+use crate::fixture::{Fixture, SOON, USER, context};
 
 const LEASES: &str = "select count(*) from work.work_leases";
 const LOGGED: &str =
@@ -224,4 +229,210 @@ async fn a_finished_order_is_deleted_at_once_and_leaves_no_second_entry() {
         Deleted::Gone(_)
     ));
     assert_eq!(fixture.entries("a").await.len(), 1);
+}
+
+/// The deadline of the only cancellation that is waited for, in seconds from now by the database's clock.
+const SECONDS_LEFT: &str = "select extract(epoch from cancel_deadline - clock_timestamp())::bigint from work.work_orders where cancelling";
+
+/// How far a time is from this machine's clock, in whole hours.
+fn hours_ahead(time: Timestamp) -> i64 {
+    (time.duration_since(Timestamp::now()).as_secs() + 1800).div_euclid(3600)
+}
+
+#[tokio::test]
+async fn times_of_an_end_that_a_user_asks_for_are_the_databases() {
+    let fixture = Fixture::with_clock("1 hour").await;
+    fixture.agent("east", &[]).await;
+    for name in ["held", "waiting"] {
+        fixture.create(name, json!({})).await.unwrap();
+    }
+    fixture.claim("east", "held").await.unwrap();
+
+    let held = fixture.change("held", Part::Main, cancel).await.unwrap();
+    let waiting = fixture.change("waiting", Part::Main, cancel).await.unwrap();
+
+    let cancellation = held.status.unwrap().cancellation.unwrap();
+    assert_eq!(hours_ahead(cancellation.requested_at.0), 1);
+    let left = fixture.count(SECONDS_LEFT).await;
+    assert!((30..=60).contains(&left), "{left} s left");
+    let status = waiting.status.unwrap();
+    assert_eq!(hours_ahead(status.completion_time.unwrap().0), 1);
+    let entry = fixture.entries("waiting").await.remove(0);
+    assert_eq!(hours_ahead(entry.status.unwrap().completion_time.unwrap().0), 1);
+    let expires = "select extract(epoch from expires_at - clock_timestamp())::bigint from work.work_orders where name = 'waiting'";
+    let expires = fixture.count(expires).await;
+    assert!((3500..=3600).contains(&expires), "goes in {expires} s");
+}
+
+#[tokio::test]
+async fn second_delete_shortens_also_when_this_machine_is_ahead() {
+    let fixture = Fixture::with_clock("-1 hour").await;
+    fixture.agent("east", &[]).await;
+    fixture.create("a", json!({})).await.unwrap();
+    fixture.claim("east", "a").await.unwrap();
+    fixture.delete("a", Some(600)).await.unwrap();
+
+    fixture.delete("a", Some(60)).await.unwrap();
+
+    let left = fixture.count(SECONDS_LEFT).await;
+    assert!((30..=60).contains(&left), "{left} s left");
+}
+
+#[tokio::test]
+async fn entry_of_a_cancelled_order_shows_every_attempt() {
+    let fixture = Fixture::new().await;
+    fixture.agent("east", &[]).await;
+    fixture
+        .create("a", json!({"retryPolicy": {"maxRetries": 25}}))
+        .await
+        .unwrap();
+    for _ in 0..12 {
+        let grant = fixture.claim("east", "a").await.unwrap();
+        fixture.fail("east", &grant).await.unwrap();
+        fixture
+            .sql("update work.work_orders set next_retry_after = clock_timestamp() - interval '1 second'")
+            .await;
+    }
+
+    fixture.change("a", Part::Main, cancel).await.unwrap();
+
+    let attempts = fixture.entries("a").await.remove(0).status.unwrap().attempts;
+    let numbers: Vec<_> = attempts.iter().map(|attempt| attempt.number).collect();
+    assert_eq!(numbers, (1..=12).collect::<Vec<_>>());
+    assert_eq!(fixture.status("a").await.attempts.len(), 10);
+}
+
+async fn watched(fixture: &Fixture) -> WatchStream {
+    let options = WatchOptions {
+        namespace: None,
+        selection: Selection::default(),
+        start: WatchStart::Now(Freshness::Latest),
+        bookmarks: false,
+    };
+    fixture
+        .storage
+        .watch(
+            brokkr_apiserver::registry::work_order::table::WORK_ORDERS,
+            options,
+        )
+        .await
+        .unwrap()
+}
+
+/// The order as the event of its deletion shows it.
+async fn deleted(watch: &mut WatchStream) -> WorkOrder {
+    loop {
+        let event = tokio::time::timeout(SOON, watch.next()).await.expect("an event");
+        if let WatchEvent::Object(WatchEventType::Deleted, object) = event.unwrap().unwrap() {
+            return serde_json::from_slice(&object.encoded).unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn event_of_a_deletion_shows_how_the_order_ended() {
+    let fixture = Fixture::new().await;
+    fixture.agent("east", &[]).await;
+    for name in ["waiting", "forced", "freed", "expired"] {
+        fixture.create(name, json!({})).await.unwrap();
+    }
+    for name in ["forced", "freed", "expired"] {
+        fixture.claim("east", name).await.unwrap();
+    }
+    for name in ["freed", "expired"] {
+        fixture.delete(name, None).await.unwrap();
+    }
+    let mut watch = watched(&fixture).await;
+
+    fixture.delete("waiting", None).await.unwrap();
+    let waiting = deleted(&mut watch).await;
+    fixture.delete("forced", Some(0)).await.unwrap();
+    let forced = deleted(&mut watch).await;
+    fixture
+        .change("freed", Part::Main, |order| order.metadata.finalizers = None)
+        .await
+        .unwrap();
+    let freed = deleted(&mut watch).await;
+    fixture
+        .sql("update work.work_orders set cancel_deadline = clock_timestamp() where name = 'expired'")
+        .await;
+    fixture.sweeper.serve().await.unwrap();
+    let expired = deleted(&mut watch).await;
+
+    for (order, name) in [
+        (waiting, "waiting"),
+        (forced, "forced"),
+        (freed, "freed"),
+        (expired, "expired"),
+    ] {
+        assert_eq!(order.metadata.name.as_deref(), Some(name));
+        let status = order.status.unwrap();
+        assert_eq!(status.phase, WorkOrderPhase::Cancelled, "{name}");
+        assert_eq!(status.claim, None, "{name}");
+        assert!(
+            status.log_name.is_some() && order.metadata.deletion_timestamp.is_some(),
+            "{name}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn holder_is_rung_however_its_order_is_ended() {
+    let fixture = Fixture::new().await;
+    fixture.agent("east", &[]).await;
+    let mut rung = 0;
+    let mut expect_ring = async |what: &str| {
+        rung += 1;
+        assert_eq!(fixture.wake("east").await, rung, "{what}");
+    };
+    let pass = "update work.work_orders set cancel_deadline = clock_timestamp()";
+    for name in ["a", "b", "c", "d"] {
+        fixture.create(name, json!({})).await.unwrap();
+        fixture.claim("east", name).await.unwrap();
+    }
+
+    fixture.change("a", Part::Main, cancel).await.unwrap();
+    expect_ring("cancelled").await;
+    fixture.sql(pass).await;
+    fixture.sweeper.serve().await.unwrap();
+    expect_ring("not confirmed in time").await;
+
+    fixture.delete("b", None).await.unwrap();
+    expect_ring("deleted").await;
+    fixture.sql(pass).await;
+    fixture.sweeper.serve().await.unwrap();
+    expect_ring("deleted, and not confirmed in time").await;
+    assert!(fixture.find("b").await.is_none());
+
+    fixture.delete("c", Some(0)).await.unwrap();
+    expect_ring("deleted without waiting").await;
+
+    fixture.delete("d", None).await.unwrap();
+    expect_ring("deleted, with time to confirm").await;
+    fixture
+        .change("d", Part::Main, |order| order.metadata.finalizers = None)
+        .await
+        .unwrap();
+    expect_ring("the finalizer was removed").await;
+}
+
+#[tokio::test]
+async fn cancel_of_an_order_that_was_claimed_meanwhile_waits_for_the_holder() {
+    let fixture = Fixture::new().await;
+    fixture.agent("east", &[]).await;
+    for round in 0..20 {
+        let name = format!("order-{round}");
+        fixture.create(&name, json!({})).await.unwrap();
+        let (claimed, cancelled) = tokio::join!(
+            fixture.claim("east", &name),
+            fixture.change(&name, Part::Main, cancel)
+        );
+        let phase = cancelled.unwrap().status.unwrap().phase;
+        let entries = fixture.entries(&name).await.len();
+        // Whoever came first: an order that is held is never ended behind its holder's back.
+        match claimed {
+            Some(_) => assert_eq!((phase, entries), (WorkOrderPhase::Cancelling, 0), "{name}"),
+            None => assert_eq!((phase, entries), (WorkOrderPhase::Cancelled, 1), "{name}"),
+        }
+    }
 }

@@ -1,6 +1,7 @@
 //! The resource of orders on a database of its own, its queue, and short ways to ask.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -10,10 +11,11 @@ use brokkr_apis::work::v1alpha1::{
 };
 use brokkr_apiserver::queue::claim::{ClaimInput, Grant, NamedClaim};
 use brokkr_apiserver::queue::report::{ClaimKey, CompleteInput, Completed};
-use brokkr_apiserver::queue::{Namespaces, Queue, with_followers};
+use brokkr_apiserver::queue::{Namespaces, Queue, Sweeper, with_followers};
 use brokkr_apiserver::registry::agent::table as agent_table;
 use brokkr_apiserver::registry::work_order::WorkOrderStrategy;
 use brokkr_apiserver::registry::work_order::table as order_table;
+use brokkr_apiserver::registry::work_order_log::WorkOrderLogStrategy;
 use brokkr_apiserver::registry::work_order_log::table as log_table;
 use generic_apiserver::authentication::UserInfo;
 use generic_apiserver::authorization::{Attributes, AuthorizationError, Authorizer, Decision};
@@ -29,11 +31,9 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::{Value, json};
 use sqlx::postgres::PgConnection;
-use sqlx::{AssertSqlSafe, Connection, Executor};
+use sqlx::{AssertSqlSafe, Connection};
 use test_postgres::{TestDatabase, TestPostgres};
 use tokio_util::sync::CancellationToken;
-
-const SCHEMA: &str = include_str!("../../../../migrations/0001_work.up.sql");
 
 /// No condition in a test takes longer than this, on however busy a machine.
 pub(crate) const SOON: Duration = Duration::from_secs(20);
@@ -47,33 +47,46 @@ pub(crate) const USER: &str = "ada";
 pub(crate) struct Fixture {
     pub(crate) storage: Storage,
     pub(crate) orders: Arc<Store<WorkOrderStrategy>>,
-    queue: Queue,
+    pub(crate) log: Store<WorkOrderLogStrategy>,
+    pub(crate) cluster: Arc<Cluster>,
+    pub(crate) queue: Arc<Queue>,
+    pub(crate) sweeper: Sweeper,
     _database: TestDatabase,
 }
 
 impl Fixture {
     pub(crate) async fn new() -> Self {
+        Self::with_clock("0 seconds").await
+    }
+
+    /// On a database whose clock is ahead of this machine's by so much.
+    pub(crate) async fn with_clock(ahead: &str) -> Self {
         let database = TestPostgres::shared().create_database().await.unwrap();
         let mut connection = PgConnection::connect_with(&database.connect_options())
             .await
             .unwrap();
+        set_clock(&mut connection, database.name(), ahead).await;
         migrator().run_direct(None, &mut connection, false).await.unwrap();
-        connection.execute(SCHEMA).await.unwrap();
+        brokkr_apiserver::migrate::migrator()
+            .run_direct(None, &mut connection, false)
+            .await
+            .unwrap();
         let builder = Storage::builder(StorageOptions::new(database.connect_options()))
             .resource(order_table::table())
             .resource(log_table::table())
             .resource(agent_table::table());
         let storage = with_followers(builder).start(&CancellationToken::new());
         storage.wait_until_filled().await.unwrap();
-        let orders = Arc::new(Store::new(
-            WorkOrderStrategy::new(storage.clone()),
-            storage.clone(),
-        ));
-        let queue = Queue::new(storage.clone(), Arc::new(NoneTerminating));
+        let cluster = Arc::new(Cluster::default());
+        let orders = WorkOrderStrategy::new(storage.clone(), cluster.clone());
+        let log = WorkOrderLogStrategy::new(cluster.clone());
         Self {
+            orders: Arc::new(Store::new(orders, storage.clone())),
+            log: Store::new(log, storage.clone()),
+            queue: Arc::new(Queue::new(storage.clone(), cluster.clone())),
+            sweeper: Sweeper::new(storage.clone(), cluster.clone()),
+            cluster,
             storage,
-            orders,
-            queue,
             _database: database,
         }
     }
@@ -220,14 +233,30 @@ impl Fixture {
     }
 
     pub(crate) async fn complete(&self, agent: &str, grant: &Grant) -> Completed {
-        let fence = grant.fence.unwrap();
         let report = WorkOrderCompletionSpec {
-            uid: grant.uid.clone(),
-            fence,
             outcome: CompletionOutcome::Succeeded,
             results: [("digest".to_owned(), json!("sha256:1"))].into(),
             ..WorkOrderCompletionSpec::default()
         };
+        self.report(agent, grant, report).await
+    }
+
+    /// Reports a failure that is tried again.
+    pub(crate) async fn fail(&self, agent: &str, grant: &Grant) -> Completed {
+        let report = WorkOrderCompletionSpec {
+            outcome: CompletionOutcome::Failed,
+            reason: Some("GitRemoteFailed".to_owned()),
+            execution_started: Some(true),
+            child_confirmed_ended: Some(true),
+            ..WorkOrderCompletionSpec::default()
+        };
+        self.report(agent, grant, report).await
+    }
+
+    async fn report(&self, agent: &str, grant: &Grant, mut report: WorkOrderCompletionSpec) -> Completed {
+        let fence = grant.fence.unwrap();
+        report.uid.clone_from(&grant.uid);
+        report.fence = fence;
         let key = ClaimKey {
             uid: grant.uid.clone(),
             fence: Some(fence),
@@ -241,6 +270,24 @@ impl Fixture {
         self.queue.complete(CompleteInput { key, report }).await.unwrap()
     }
 
+    /// How often the agent has been rung.
+    pub(crate) async fn wake(&self, agent: &str) -> i64 {
+        let stored = self
+            .storage
+            .get(agent_table::AGENTS, &Key::cluster(agent), Freshness::Latest)
+            .await
+            .unwrap();
+        let agent: Agent = serde_json::from_slice(&stored.encoded).unwrap();
+        agent.status.map_or(0, |status| status.wake)
+    }
+
+    pub(crate) async fn sql(&self, statement: &str) {
+        sqlx::query(AssertSqlSafe(statement.to_owned()))
+            .execute(self.storage.pool())
+            .await
+            .unwrap();
+    }
+
     pub(crate) async fn count(&self, query: &str) -> i64 {
         sqlx::query_scalar(AssertSqlSafe(query.to_owned()))
             .fetch_one(self.storage.pool())
@@ -249,12 +296,42 @@ impl Fixture {
     }
 }
 
-struct NoneTerminating;
+/// Namespaces, none of which is being deleted. One of any name exists; it may be deleted and created anew.
+#[derive(Debug, Default)]
+pub(crate) struct Cluster {
+    generation: AtomicU64,
+}
 
-impl Namespaces for NoneTerminating {
+impl Cluster {
+    /// Deletes every namespace and creates another one of the same name.
+    pub(crate) fn recreate_namespaces(&self) {
+        self.generation.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+#[async_trait]
+impl Namespaces for Cluster {
     fn terminating(&self) -> Vec<String> {
         Vec::new()
     }
+
+    async fn uid(&self, name: &str) -> Result<Option<String>, RegistryError> {
+        Ok(Some(format!("{name}-{}", self.generation.load(Ordering::SeqCst))))
+    }
+}
+
+/// Puts another clock before the built-in one, for every session to come.
+async fn set_clock(connection: &mut PgConnection, database: &str, ahead: &str) {
+    let statements = format!(
+        "create schema clock;
+         create function clock.clock_timestamp() returns timestamptz language sql volatile
+             return pg_catalog.clock_timestamp() + interval '{ahead}';
+         alter database {database} set search_path = clock, pg_catalog, public"
+    );
+    sqlx::raw_sql(AssertSqlSafe(statements))
+        .execute(connection)
+        .await
+        .unwrap();
 }
 
 /// A change of the typed order.

@@ -8,4 +8,6 @@ mod end;
 mod events;
 mod fixture;
 mod idempotency;
+mod log;
+mod migrations;
 mod update;

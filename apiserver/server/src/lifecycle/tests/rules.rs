@@ -247,7 +247,10 @@ fn nothing_is_claimed_or_requeued_in_a_terminating_namespace() {
         Running
     );
     let waiting = accepted(&terminating(RetryPending), &Event::BackoffElapsed, 60);
-    assert!(!waiting.effects.contains(&Effect::MakeClaimable) && !waiting.next.is_claimable());
+    assert_eq!(
+        (waiting.phase(), entry(&waiting).reason.as_str()),
+        (Failed, NAMESPACE_TERMINATING)
+    );
 }
 
 #[test]

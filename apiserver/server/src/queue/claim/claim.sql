@@ -34,6 +34,13 @@ caller as materialized (
     from claim c
     join work.agents a on a.namespace = '' and a.name = c.agent
 ),
+-- Requests that have been answered before. An answer counts for ten minutes, whenever it is forgotten.
+answered as materialized (
+    select c.input, r.body_hash, r.answer
+    from claim c
+    join work.claim_requests r on r.agent = c.agent and r.request_id = c."requestID"
+    where r.answered_at > (select clock_timestamp() - interval '10 minutes')
+),
 -- Which queues a batch claim draws from, and how many orders it can take from each.
 reach as materialized (
     select c.input, c.agent, c.namespaces, s.target_set_id, t.work_type,
@@ -43,7 +50,7 @@ reach as materialized (
     cross join lateral unnest(c."workTypes") as t (work_type)
     where c.want > 0 and not c.unschedulable and c."orderName" is null
         and (c.served = '{}' or t.work_type = any (c.served))
-        and not exists (select from work.claim_requests r where r.agent = c.agent and r.request_id = c."requestID")
+        and not exists (select from answered a where a.input = c.input)
 ),
 demand as (
     select target_set_id, work_type, namespaces, sum(want) as want from reach where want > 0 group by 1, 2, 3
@@ -93,12 +100,7 @@ named as (
         select o.id from work.work_orders o where o.namespace = c."orderNamespace" and o.name = c."orderName" limit 1
     ) o
 ),
--- A request that has been answered before, and the orders of that answer.
-answered as materialized (
-    select c.input, r.body_hash, r.answer
-    from claim c
-    join work.claim_requests r on r.agent = c.agent and r.request_id = c."requestID"
-),
+-- The orders of requests that have been answered before.
 replayed as (
     select (g.value ->> 'uid')::uuid as id from answered a cross join lateral json_array_elements(a.answer::json) as g (value)
 )

@@ -199,6 +199,7 @@ impl<'a> Desk<'a> {
         if answered.body_hash != input.body_hash {
             return Ok(Err(ClaimRefusal::RequestReused));
         }
+        let named = input.named.is_some();
         let mut grants = answered.grants;
         for grant in &mut grants {
             let Some(index) = self.by_uid.get(&grant.uid) else {
@@ -211,6 +212,9 @@ impl<'a> Desk<'a> {
                 .is_some_and(|lease| Some(lease.fence) == grant.fence);
             grant.unfinished = unfinished_children(&queued.attempts, grant.attempt);
             grant.order = current.then(|| Box::new(queued.order));
+        }
+        if named && grants.iter().any(|grant| grant.order.is_none()) {
+            return Ok(Err(ClaimRefusal::RequestSpent));
         }
         Ok(Ok(grants))
     }

@@ -18,6 +18,11 @@ pub enum ClaimRefusal {
     /// The request id was used for another request.
     #[error("requestID was used for another claim less than ten minutes ago; use a new one for a new claim")]
     RequestReused,
+    /// What was granted to this request id has ended.
+    #[error(
+        "the claim that was granted to this requestID is no longer current; use a new one for a new claim"
+    )]
+    RequestSpent,
     /// The agent is not among the targets of the order.
     #[error(
         "the order's targets do not match the agent; compare spec.targets with the agent's labels and annotations"

@@ -74,6 +74,10 @@ join work.work_orders o on o.id = l.order_uid
 where l.agent = $1
 order by o.namespace, o.name";
 
+/// Seldom enough that a thousand idle agents share a write.
+const HEARD: &str = "
+update work.queue_state set heard_at = clock_timestamp() where heard_at < clock_timestamp() - interval '2 seconds'";
+
 /// One claim to be renewed.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct RenewItem {
@@ -245,6 +249,15 @@ impl RefusedRow {
             },
         }
     }
+}
+
+/// Notes that an agent was heard of.
+pub(super) async fn note_heard(pool: &PgPool) -> Result<(), StorageError> {
+    sqlx::query(HEARD)
+        .execute(pool)
+        .await
+        .map(|_| ())
+        .map_err(StorageError::from)
 }
 
 /// Every claim the agent holds.

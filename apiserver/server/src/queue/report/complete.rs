@@ -137,7 +137,11 @@ impl Found {
                 outcome: outcome.to_string(),
             })),
             // The server ended the attempt without its holder: the report is late.
-            None => None,
+            None if self.orders.contains_key(&input.key.uid) => None,
+            None => Some(Err(ReportRefusal::EndedOtherwise {
+                fence,
+                outcome: outcome.to_string(),
+            })),
         }
     }
 

@@ -179,13 +179,7 @@ fn holder_to_ring(change: &Change) -> Option<String> {
             .get("status.claim.agent")
             .is_some_and(|agent| !agent.is_empty())
     })?;
-    let Some(new) = &change.new else {
-        return parse::<WorkOrder>(held)
-            .ok()?
-            .status?
-            .claim
-            .map(|claim| claim.agent);
-    };
+    let new = change.new.as_ref().or(change.last.as_ref())?;
     let (old, new): (WorkOrder, WorkOrder) = (parse(held).ok()?, parse(new).ok()?);
     let (before, after) = (old.status?, new.status.unwrap_or_default());
     let claim = before.claim?;

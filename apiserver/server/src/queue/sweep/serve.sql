@@ -1,24 +1,29 @@
 -- Stamps that the queue is served, and gives every lease its full length anew after an outage of ours.
 --
--- An outage is a stamp older than 15 seconds; or no renewal of anybody for half a lease while two or more
--- agents hold claims. The second is believed once until a renewal has arrived again: agents that are
--- really dead do not come back by waiting. A lease extended here looks as if renewed at that very moment.
+-- An outage is a stamp older than 15 seconds; or silence: two or more agents have let half a lease pass
+-- without a renewal, and for half of the shortest of these no agent was heard of at all, nor one that holds
+-- nothing. Silence is believed for as long as it lasts: what ends orders of agents that are really dead is
+-- then the cap of their attempts. A lease extended here looks as if renewed at that very moment.
 with clock as materialized (
     select clock_timestamp() as now
 ),
 state as materialized (
-    select s.served_at, s.extended_at from work.queue_state s for update
+    select s.served_at, s.heard_at from work.queue_state s for update
 ),
-renewed as (
-    select max(l.expires_at - make_interval(secs => l.lease_seconds)) as last, min(l.lease_seconds) as seconds,
-        count(distinct l.agent) as agents
+silent as (
+    select count(distinct l.agent) as agents, min(l.lease_seconds) as seconds
+    from work.work_leases l, clock c
+    where not l.lapsed and l.expires_at - make_interval(secs => l.lease_seconds / 2.0) <= c.now
+),
+heard as (
+    select greatest(max(l.expires_at - make_interval(secs => l.lease_seconds)), (select heard_at from state)) as last
     from work.work_leases l
     where not l.lapsed
 ),
 outage as materialized (
     select s.served_at <= c.now - interval '15 seconds'
-        or (r.agents >= 2 and r.last > s.extended_at and r.last <= c.now - make_interval(secs => r.seconds / 2.0)) as extend
-    from clock c, state s, renewed r
+        or (i.agents >= 2 and h.last <= c.now - make_interval(secs => i.seconds / 2.0)) as extend
+    from clock c, state s, silent i, heard h
 ),
 locked as materialized (
     select l.order_uid

@@ -45,6 +45,9 @@ impl NamedCreater for AgentRenewals {
         agent_named(self.queue.storage(), ctx, &parent.name).await?;
         let items = if ctx.dry_run {
             Vec::new()
+        } else if body.spec.items.is_empty() {
+            self.queue.note_heard().await?;
+            Vec::new()
         } else {
             self.renew(ctx, parent, &body).await?
         };

@@ -12,6 +12,7 @@ use super::idempotency::{self, KeyUse};
 use super::roster::Roster;
 use super::schedulable;
 use crate::lifecycle::second;
+use crate::queue::Namespaces;
 
 /// A status as no client can set it.
 pub(super) fn prepare(user: &str, order: &mut WorkOrder) {
@@ -20,6 +21,19 @@ pub(super) fn prepare(user: &str, order: &mut WorkOrder) {
         created_by: Some(user.to_owned()),
         ..WorkOrderStatus::default()
     });
+}
+
+/// Notes which namespace of its name the order is in.
+pub(super) async fn bind(namespaces: &dyn Namespaces, order: &mut WorkOrder) -> Result<(), RegistryError> {
+    let namespace = order.metadata.namespace.clone().unwrap_or_default();
+    let uid = namespaces.uid(&namespace).await?;
+    let absent = || RegistryError::NotFound {
+        group: String::new(),
+        resource: "namespaces".to_owned(),
+        name: namespace,
+    };
+    order.status.get_or_insert_default().namespace_uid = Some(uid.ok_or_else(absent)?);
+    Ok(())
 }
 
 /// What the client is told about a new order.
@@ -40,12 +54,12 @@ pub(super) async fn admit(
     let key = idempotency::key_of(&order.spec).map(str::to_owned);
     match key {
         Some(key) => {
-            if let KeyUse::Done(entry) = idempotency::look_up(storage, order, &key).await? {
+            if let KeyUse::Done(entry, now) = idempotency::look_up(storage, order, &key).await? {
                 ctx.warn(format!(
                     "not run again: the work of {} was done before",
                     entry_name(&entry)
                 ));
-                finish(order, &entry, Timestamp::now());
+                finish(order, &entry, now);
                 return Ok(());
             }
         }
@@ -69,9 +83,8 @@ async fn warn_of_repetition(
     ctx: &RequestContext,
     order: &WorkOrder,
 ) -> Result<(), RegistryError> {
-    let namespace = order.metadata.namespace.as_deref().unwrap_or_default();
     let name = order.metadata.name.as_deref().unwrap_or_default();
-    if let Some(entry) = idempotency::entry_of_name(storage, namespace, name).await? {
+    if let Some(entry) = idempotency::entry_of_name(storage, order).await? {
         ctx.warn(format!(
             "an order named {name:?} has finished before (WorkOrderLog {entry:?}); this one runs again. Set \
              spec.idempotencyKey to have work done once only"

@@ -39,7 +39,7 @@ pub(super) fn delete(
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+mod tests {
     use brokkr_apis::work::v1alpha1::{
         Attempt, CANCELLATION_FINALIZER, ClaimStatus, Fence, WorkOrderPhase, WorkOrderSpec, WorkOrderStatus,
     };
@@ -47,11 +47,11 @@ pub(super) mod tests {
 
     use super::*;
 
-    pub(in crate::registry::work_order) fn now() -> Timestamp {
+    fn now() -> Timestamp {
         "2026-01-01T00:00:00Z".parse().unwrap()
     }
 
-    pub(in crate::registry::work_order) fn order(phase: WorkOrderPhase) -> WorkOrder {
+    fn order(phase: WorkOrderPhase) -> WorkOrder {
         let spec = WorkOrderSpec {
             work_type: "build".to_owned(),
             ..WorkOrderSpec::default()
@@ -87,7 +87,7 @@ pub(super) mod tests {
         order
     }
 
-    pub(in crate::registry::work_order) fn deferred(order: &WorkOrder, grace: Option<i64>) -> WorkOrder {
+    fn deferred(order: &WorkOrder, grace: Option<i64>) -> WorkOrder {
         match delete(
             "eve",
             order,

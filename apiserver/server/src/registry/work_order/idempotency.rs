@@ -1,14 +1,15 @@
 //! Idempotency keys: one piece of work per key and namespace, over live orders and the log.
 //!
 //! The rows of `work.work_order_keys` say who has a key. They are read before an order is written, and the
-//! unique constraint decides between two that come at once. A key of a namespace that is gone is still taken
-//! in a new namespace of the same name; no retention removes entries yet.
+//! unique constraint decides between two that come at once. Keys are bound to the uid of their namespace, as
+//! entries are: a new namespace of the same name begins anew.
 
 use brokkr_apis::work::v1alpha1::{WorkOrder, WorkOrderLog, WorkOrderSpec};
 use brokkr_apis::work::validation::MUTABLE_FIELDS;
 use generic_apiserver::registry::RegistryError;
 use generic_apiserver::registry::error::Cause;
 use generic_apiserver::storage::{Freshness, Key, Storage, StorageError};
+use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::queue::sha256_hex;
@@ -17,12 +18,12 @@ use crate::registry::work_order_log::table::WORK_ORDER_LOGS;
 const FIELD: &str = "spec.idempotencyKey";
 
 const BY_KEY: &str = "
-select order_uid::text, order_name, spec_hash, log_name
-from work.work_order_keys where namespace = $1 and idempotency_key = $2";
+select order_uid::text, order_name, spec_hash, log_name, (extract(epoch from clock_timestamp()) * 1000000)::bigint
+from work.work_order_keys where namespace = $1 and namespace_uid = $2 and idempotency_key = $3";
 
 const BY_NAME: &str = "
 select log_name
-from work.work_order_keys where namespace = $1 and order_name = $2 and log_name is not null
+from work.work_order_keys where namespace = $1 and namespace_uid = $2 and order_name = $3 and log_name is not null
 order by completed_at desc limit 1";
 
 /// The order that has a key.
@@ -35,15 +36,15 @@ struct Holder {
 }
 
 /// The columns of [`BY_KEY`].
-type HolderRow = (String, String, String, Option<String>);
+type HolderRow = (String, String, String, Option<String>, i64);
 
 /// What an order's key means for its creation.
 #[derive(Debug)]
 pub(super) enum KeyUse {
     /// The key is free, or held by the live order of the same name, whose creation is refused as such.
     New,
-    /// The work has been done: the order with this uid, and how it ended.
-    Done(Box<WorkOrderLog>),
+    /// The work has been done: how it ended, and the time now by the database's clock.
+    Done(Box<WorkOrderLog>, Timestamp),
 }
 
 /// The order's key; an empty one is none.
@@ -73,12 +74,15 @@ pub(super) async fn look_up(
     key: &str,
 ) -> Result<KeyUse, RegistryError> {
     let namespace = order.metadata.namespace.as_deref().unwrap_or_default();
-    let query = sqlx::query_as(BY_KEY).bind(namespace).bind(key);
+    let query = sqlx::query_as(BY_KEY)
+        .bind(namespace)
+        .bind(namespace_uid(order))
+        .bind(key);
     let row: Option<HolderRow> = query
         .fetch_optional(storage.pool())
         .await
         .map_err(StorageError::from)?;
-    let Some((order_uid, order_name, spec_hash, log_name)) = row else {
+    let Some((order_uid, order_name, spec_hash, log_name, microseconds)) = row else {
         return Ok(KeyUse::New);
     };
     let holder = Holder {
@@ -97,9 +101,11 @@ pub(super) async fn look_up(
             Freshness::Latest,
         )
         .await;
+    let now = Timestamp::from_microsecond(microseconds)
+        .map_err(|error| StorageError::Corrupt(format!("the database's clock: {error}")))?;
     match entry {
         Ok(stored) => serde_json::from_slice(&stored.encoded)
-            .map(|entry| KeyUse::Done(Box::new(entry)))
+            .map(|entry| KeyUse::Done(Box::new(entry), now))
             .map_err(|error| StorageError::Corrupt(format!("log entry {log_name:?}: {error}")).into()),
         Err(StorageError::NotFound(_)) => Err(conflict("IdempotencyKeyUsed", entry_gone(key, log_name))),
         Err(error) => Err(error.into()),
@@ -148,16 +154,26 @@ pub(super) fn taken(order: &WorkOrder) -> RegistryError {
     conflict("IdempotencyKeyHeld", message)
 }
 
-/// The entry that an order of this name has left, the newest first.
+/// The uid of the order's namespace, as it was noted when the order was created.
+pub(super) fn namespace_uid(order: &WorkOrder) -> &str {
+    let status = order.status.as_ref();
+    status
+        .and_then(|status| status.namespace_uid.as_deref())
+        .unwrap_or_default()
+}
+
+/// The entry that an order of this name has left in its namespace, the newest first.
 ///
 /// # Errors
 /// The database cannot answer.
 pub(super) async fn entry_of_name(
     storage: &Storage,
-    namespace: &str,
-    name: &str,
+    order: &WorkOrder,
 ) -> Result<Option<String>, RegistryError> {
-    let query = sqlx::query_scalar(BY_NAME).bind(namespace).bind(name);
+    let query = sqlx::query_scalar(BY_NAME)
+        .bind(order.metadata.namespace.as_deref().unwrap_or_default())
+        .bind(namespace_uid(order))
+        .bind(order.metadata.name.as_deref().unwrap_or_default());
     Ok(query
         .fetch_optional(storage.pool())
         .await

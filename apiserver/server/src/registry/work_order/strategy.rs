@@ -1,11 +1,14 @@
 //! What is particular to orders; each verb has its file.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use brokkr_apis::work::v1alpha1::WorkOrder;
 use brokkr_apis::work::{defaults, validation};
+use generic_apiserver::object::Object;
 use generic_apiserver::registry::{
-    DeleteOptions, Deletion, FieldError, RegistryError, RequestContext, ResourceNames, Scope, Strategy,
-    TableColumn,
+    DeleteOptions, Deletion, FieldError, ReadyChange, RegistryError, RequestContext, ResourceNames, Scope,
+    Strategy, TableColumn,
 };
 use generic_apiserver::storage::{ResourceTable, Storage, Writes};
 use jiff::Timestamp;
@@ -13,21 +16,27 @@ use serde_json::Value;
 
 use super::roster::Roster;
 use super::{create, delete, idempotency, table, update, writes};
+use crate::queue::Namespaces;
+use crate::queue::change::ChangeOrders;
 use crate::registry::field_errors;
 
 /// The strategy of orders.
 pub struct WorkOrderStrategy {
     storage: Storage,
     roster: Roster,
+    namespaces: Arc<dyn Namespaces>,
+    changes: Arc<ChangeOrders>,
 }
 
 impl WorkOrderStrategy {
-    /// Orders of this storage, which holds agents and the log as well.
+    /// Orders of this storage, which holds agents and the log as well, in these namespaces.
     #[must_use]
-    pub fn new(storage: Storage) -> Self {
+    pub fn new(storage: Storage, namespaces: Arc<dyn Namespaces>) -> Self {
         Self {
             roster: Roster::new(storage.clone()),
             storage,
+            namespaces,
+            changes: Arc::default(),
         }
     }
 }
@@ -65,6 +74,7 @@ impl Strategy for WorkOrderStrategy {
     }
 
     async fn admit_create(&self, ctx: &RequestContext, order: &mut WorkOrder) -> Result<(), RegistryError> {
+        create::bind(self.namespaces.as_ref(), order).await?;
         create::admit(&self.storage, &self.roster, ctx, order).await
     }
 
@@ -95,14 +105,24 @@ impl Strategy for WorkOrderStrategy {
 
     fn further(
         &self,
-        ctx: &RequestContext,
+        _ctx: &RequestContext,
         old: Option<&WorkOrder>,
         new: Option<&WorkOrder>,
     ) -> Result<Writes, RegistryError> {
         match (old, new) {
             (None, Some(new)) => Ok(writes::on_create(new)),
-            (Some(old), Some(new)) => writes::on_change(&ctx.user.name, old, new),
-            (_, None) => Ok(Writes::default()),
+            (Some(_), _) | (None, None) => Ok(Writes::default()),
+        }
+    }
+
+    async fn write_change(
+        &self,
+        ctx: &RequestContext,
+        change: &ReadyChange<'_, WorkOrder>,
+    ) -> Result<Option<Object>, RegistryError> {
+        match writes::decided_change(&ctx.user.name, change) {
+            Some(input) => Ok(Some(self.storage.run(&self.changes, input).await??)),
+            None => Ok(None),
         }
     }
 

@@ -1,4 +1,7 @@
 //! Updates: what a changed spec or a removed finalizer means for the order's life, and whose conditions count.
+//!
+//! What is prepared here is what a dry run shows and what is validated; when it is written it is decided once more by
+//! [`crate::queue::change`], under the lock and by the database's clock.
 
 use brokkr_apis::work::v1alpha1::{CANCELLATION_FINALIZER, WorkOrder, conditions};
 use jiff::Timestamp;
@@ -13,7 +16,7 @@ pub(super) fn prepare(user: &str, new: &mut WorkOrder, old: &WorkOrder, now: Tim
         new.metadata.generation = Some(old.metadata.generation.unwrap_or(0) + 1);
         new.status.get_or_insert_default().observed_generation = new.metadata.generation;
     }
-    let mut state = state_before(new, old);
+    let mut state = State::of(old, &QueueColumns::default()).under_spec_of(new);
     for event in events(user, new, old) {
         // What is refused because the order has moved on changes nothing.
         let Ok(step) = transition(&state, &event, Moment { now, jitter: 0.0 }) else {
@@ -26,21 +29,8 @@ pub(super) fn prepare(user: &str, new: &mut WorkOrder, old: &WorkOrder, now: Tim
     }
 }
 
-/// The order before the change, under the limits that it has afterwards.
-pub(super) fn state_before(new: &WorkOrder, old: &WorkOrder) -> State {
-    let columns = QueueColumns::default();
-    let before = State::of(old, &columns);
-    let limits = State::of(new, &columns);
-    State {
-        limits: limits.limits,
-        deadline: limits.deadline,
-        ttl_seconds: limits.ttl_seconds,
-        ..before
-    }
-}
-
 /// What the change asks for, in the order in which it happens.
-fn events(user: &str, new: &WorkOrder, old: &WorkOrder) -> Vec<Event> {
+pub(super) fn events(user: &str, new: &WorkOrder, old: &WorkOrder) -> Vec<Event> {
     let mut events = Vec::new();
     match (old.spec.is_suspended(), new.spec.is_suspended()) {
         (false, true) => events.push(Event::Suspended),
@@ -55,7 +45,7 @@ fn events(user: &str, new: &WorkOrder, old: &WorkOrder) -> Vec<Event> {
 }
 
 /// The request to cancel, if this change makes it.
-pub(super) fn cancel_request(user: &str, new: &WorkOrder, old: &WorkOrder) -> Option<Event> {
+fn cancel_request(user: &str, new: &WorkOrder, old: &WorkOrder) -> Option<Event> {
     let cancel = new.spec.cancel.as_ref().filter(|_| old.spec.cancel.is_none())?;
     Some(Event::CancelRequested {
         by: user.to_owned(),

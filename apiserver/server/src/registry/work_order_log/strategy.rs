@@ -1,18 +1,40 @@
 //! What is particular to log entries: nothing of them is ever written by a client.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use brokkr_apis::work::v1alpha1::WorkOrderLog;
 use generic_apiserver::registry::{
-    FieldError, RequestContext, ResourceNames, Scope, Strategy, TableColumn, Verb,
+    FieldError, RegistryError, RequestContext, ResourceNames, Scope, Strategy, TableColumn, Verb,
 };
 use generic_apiserver::storage::ResourceTable;
+use generic_apiserver::storage::selection::FieldRequirement;
 use serde_json::Value;
 
 use super::table;
+use crate::queue::Namespaces;
+
+/// The uid of no namespace.
+const NO_NAMESPACE: &str = "none";
 
 /// The strategy of log entries.
-#[derive(Debug, Default)]
-pub struct WorkOrderLogStrategy;
+pub struct WorkOrderLogStrategy {
+    namespaces: Arc<dyn Namespaces>,
+}
+
+impl WorkOrderLogStrategy {
+    /// Entries of these namespaces.
+    #[must_use]
+    pub const fn new(namespaces: Arc<dyn Namespaces>) -> Self {
+        Self { namespaces }
+    }
+}
+
+impl std::fmt::Debug for WorkOrderLogStrategy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("WorkOrderLogStrategy").finish_non_exhaustive()
+    }
+}
 
 #[async_trait]
 impl Strategy for WorkOrderLogStrategy {
@@ -50,6 +72,16 @@ impl Strategy for WorkOrderLogStrategy {
 
     fn validate_update(&self, _new: &WorkOrderLog, _old: &WorkOrderLog) -> Vec<FieldError> {
         vec![FieldError::forbidden("", "a log entry never changes")]
+    }
+
+    /// Entries outlive their namespace; in another one of the same name they are not seen.
+    async fn seen_in(&self, namespace: &str) -> Result<Vec<FieldRequirement>, RegistryError> {
+        let uid = self.namespaces.uid(namespace).await?;
+        Ok(vec![FieldRequirement {
+            field: table::NAMESPACE_UID.to_owned(),
+            equal: true,
+            value: uid.unwrap_or_else(|| NO_NAMESPACE.to_owned()),
+        }])
     }
 
     fn columns(&self) -> &'static [TableColumn] {

@@ -73,7 +73,14 @@ const COLUMNS: &[ColumnSpec] = &[
         name: "order_name",
         sql_type: "text",
     },
+    ColumnSpec {
+        name: "namespace_uid",
+        sql_type: "text",
+    },
 ];
+
+/// The field that tells a namespace from another one of the same name.
+pub(crate) const NAMESPACE_UID: &str = "namespaceUID";
 
 /// The storage mapping of the log.
 #[must_use]
@@ -84,7 +91,15 @@ pub fn table() -> ResourceTable {
         residence: Residence::DatabaseOnly,
         columns: COLUMNS,
         columns_of,
-        fields: &["workType", "outcome", "success", "agent", "orderName", "orderUID"],
+        fields: &[
+            "workType",
+            "outcome",
+            "success",
+            "agent",
+            "orderName",
+            "orderUID",
+            NAMESPACE_UID,
+        ],
         fields_of,
         field_columns: &[
             ("workType", "work_type"),
@@ -93,6 +108,7 @@ pub fn table() -> ResourceTable {
             ("agent", "claimed_by"),
             ("orderName", "order_name"),
             ("orderUID", "id"),
+            (NAMESPACE_UID, "namespace_uid"),
         ],
     }
 }
@@ -127,6 +143,10 @@ fn columns_of(object: &Object) -> Map<String, Value> {
         ("class", at("status.class")),
         ("reason", at("status.reason")),
         ("order_name", at("spec.orderName")),
+        (
+            "namespace_uid",
+            json!(text_at(object, "spec.namespaceUID").unwrap_or_default()),
+        ),
     ];
     columns
         .into_iter()
@@ -151,6 +171,7 @@ fn fields_of(object: &Object) -> BTreeMap<&'static str, String> {
         ("agent", text("status.agent")),
         ("orderName", text("spec.orderName")),
         ("orderUID", text("spec.orderUID")),
+        (NAMESPACE_UID, text("spec.namespaceUID")),
     ])
 }
 

@@ -1,0 +1,17 @@
+-- Entries of the log and idempotency keys belong to a namespace by its uid, not by its name alone: what is
+-- left of a namespace that is gone is not seen in a later one of the same name, and its keys are free there.
+--
+-- Rows written before have no uid. Their entries are seen in lists of all namespaces only.
+alter table work.work_order_log add column namespace_uid text not null default '';
+-- The index on (namespace, resource_version) stays for servers of the version before.
+create index work_order_log_namespace_uid_version
+    on work.work_order_log (namespace, namespace_uid, resource_version);
+
+alter table work.work_order_keys add column namespace_uid text not null default '';
+alter table work.work_order_keys drop constraint work_order_keys_idempotency;
+alter table work.work_order_keys
+    add constraint work_order_keys_idempotency unique (namespace, namespace_uid, idempotency_key);
+
+-- When any agent was last heard of that held nothing: with the renewals of those that do, it tells whether
+-- agents can reach us at all.
+alter table work.queue_state add column heard_at timestamptz not null default clock_timestamp();
