@@ -12,6 +12,7 @@ Parts, in order; all of them when none is named:
   deny           licences, bans and sources of the dependencies (cargo-deny)
   unit           tests inside the crates, documents and manifests
   integration    library, server and agent on real PostgreSQL
+  mutants        each guard of storage and queue left out in turn: some test must notice
   controlplane   the Go program that runs the control plane
   e2e            everything together, with kubectl, kube-rs and client-go
 
@@ -107,6 +108,8 @@ go_tests() {
 
 go_count() { jq -s "[.[] | select(.Test != null and .Action == \"$1\")] | length" "$2"; }
 
+mutants() { hack/mutants.sh; }
+
 controlplane() { build_control_plane && go_tests; }
 
 e2e() {
@@ -115,7 +118,7 @@ e2e() {
     cargo test --workspace --locked --test e2e
 }
 
-parts=(lint deny unit integration controlplane e2e)
+parts=(lint deny unit integration mutants controlplane e2e)
 chosen=()
 while (($#)); do
   case $1 in

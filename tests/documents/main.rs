@@ -11,6 +11,7 @@ mod flags;
 mod guides;
 mod library;
 mod links;
+mod mutants;
 mod reasons;
 mod repository;
 mod requirements;

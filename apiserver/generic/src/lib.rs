@@ -24,6 +24,7 @@ pub mod authentication;
 pub mod authorization;
 pub mod endpoints;
 mod filters;
+pub mod mutants;
 pub mod object;
 pub mod registry;
 pub mod request_info;

@@ -21,6 +21,7 @@ use super::postgres::change_log::{self, LoggedEvent, Page};
 use super::postgres::{Resources, connect, unreachable};
 use super::resource_version::ResourceVersion;
 use super::table::GroupResource;
+use crate::mutant;
 
 const BACKOFF_MIN: Duration = Duration::from_millis(100);
 const BACKOFF_MAX: Duration = Duration::from_secs(2);
@@ -161,11 +162,15 @@ impl Tailer {
                 continue;
             };
             let read = timeout(bound, change_log::read(&mut connection, &self.resources, cursor)).await;
-            let page = read.map_err(|_| unreachable("reading the change log took too long"))??;
-            if page.floor > cursor {
+            let mut page = read.map_err(|_| unreachable("reading the change log took too long"))??;
+            if page.floor > cursor && !mutant!("i10-floor-not-looked-at") {
                 tracing::warn!(%cursor, floor = %page.floor, "fell behind the change log, starting anew");
                 self.progress.send_replace(None);
                 continue;
+            }
+            if mutant!("i3-progress-from-a-later-snapshot") {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+                page.last = Some(change_log::current_version(&mut connection).await?);
             }
             let full = page.full;
             self.apply(page);

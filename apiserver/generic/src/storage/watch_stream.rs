@@ -18,6 +18,7 @@ use super::error::StorageError;
 use super::postgres::Resource;
 use super::resource_version::ResourceVersion;
 use super::types::{Key, Stored, WatchEvent, WatchEventType};
+use crate::mutant;
 
 /// Objects taken from a snapshot at once.
 const CHUNK_OBJECTS: usize = 500;
@@ -180,6 +181,11 @@ impl WatchStream {
     fn poll_live(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<WatchEvent, StorageError>>> {
         // Read before the queue: what was applied by then is in the queue, or has been delivered.
         let applied = *self.progress.borrow();
+        if mutant!("i4-bookmark-overtakes-events")
+            && let Poll::Ready(bookmark) = self.poll_bookmark(applied, cx)
+        {
+            return Poll::Ready(bookmark);
+        }
         let Some(live) = &mut self.live else {
             return Poll::Ready(None);
         };

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use futures::StreamExt;
 use generic_apiserver::storage::selection::{LabelOperator, LabelRequirement};
 use generic_apiserver::storage::{
     Freshness, ListOptions, ListVersion, ObjectWrite, Selection, StorageError, WatchOptions, WatchStart,
@@ -10,6 +9,8 @@ use generic_apiserver::storage::{
 };
 
 use serde_json::json;
+use sqlx::postgres::PgConnection;
+use sqlx::{Connection, Executor};
 
 use crate::fixture::*;
 
@@ -335,6 +336,44 @@ async fn the_change_log_is_pruned_behind_its_floor() {
 }
 
 #[tokio::test]
+async fn nothing_is_removed_before_the_floor_has_risen() {
+    let fixture = Fixture::with(|options| {
+        options.statement_timeout = SOON;
+        options.log_age = Duration::ZERO;
+        options.log_events_min = 10;
+        options.log_prune_interval = Duration::from_millis(50);
+    })
+    .await;
+    fixture.storage.create("n0", "red").await;
+    let mut holder = PgConnection::connect_with(&fixture.database.connect_options())
+        .await
+        .unwrap();
+    holder
+        .execute("begin; select from apiserver.rv_meta for update")
+        .await
+        .unwrap();
+    for i in 1..30 {
+        fixture.storage.create(&format!("n{i}"), "red").await;
+    }
+    let kept = "select count(*) from apiserver.watch_events";
+    let raising = "select count(*) from pg_stat_activity where datname = current_database()
+                       and wait_event_type = 'Lock' and query like '%update apiserver.rv_meta%'";
+    let deadline = std::time::Instant::now() + SOON;
+    while fixture.count(raising).await == 0 && fixture.count(kept).await == 30 {
+        assert!(std::time::Instant::now() < deadline, "nothing is pruned");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(fixture.count(kept).await, 30, "I10");
+
+    holder.execute("rollback").await.unwrap();
+
+    while fixture.count(kept).await > 10 {
+        assert!(std::time::Instant::now() < deadline, "not pruned");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
 async fn a_replica_that_fell_behind_the_floor_starts_anew_and_expires_its_watches() {
     let fixture = Fixture::new().await;
     let storage = &fixture.storage;
@@ -353,12 +392,12 @@ async fn a_replica_that_fell_behind_the_floor_starts_anew_and_expires_its_watche
         )
         .await;
 
-    let ended = watch.next().await;
+    let ended = next(&mut watch).await;
     assert!(
         matches!(ended, Some(Err(StorageError::Expired { .. }))),
         "{ended:?}"
     );
-    assert!(watch.next().await.is_none());
+    assert!(next(&mut watch).await.is_none());
     let page = storage.all().await;
     assert_eq!((page.version, page.items.len()), (version(1000), 0));
     let next = storage.create("b", "red").await;

@@ -8,10 +8,13 @@
     reason = "json!({}) reads better than &json!({})"
 )]
 
+mod barrier;
+mod durability;
 mod failure;
 mod fixture;
 mod list;
 mod log;
+mod order;
 mod proxy;
 mod replicas;
 mod set;

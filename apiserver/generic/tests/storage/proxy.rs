@@ -1,4 +1,5 @@
 //! A proxy before PostgreSQL that can lose an answer: the request reaches the server, its answer nobody.
+//! It is lost with its connection, or for as long as the client waits.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,6 +13,8 @@ use tokio::net::{UnixListener, UnixStream};
 struct Trap {
     request: Mutex<Option<&'static [u8]>>,
     sprung: AtomicBool,
+    /// The connection stays open when its answer is lost.
+    holds: AtomicBool,
 }
 
 pub(crate) struct Proxy {
@@ -52,6 +55,12 @@ impl Proxy {
         *self.trap.request.lock().unwrap() = Some(request.as_bytes());
     }
 
+    /// The next request with this text is passed on; its connection hears nothing more.
+    pub(crate) fn hold_the_next_answer_to(&self, request: &'static str) {
+        self.trap.holds.store(true, Ordering::SeqCst);
+        self.swallow_the_next_answer_to(request);
+    }
+
     pub(crate) fn swallowed(&self) -> bool {
         self.trap.sprung.load(Ordering::SeqCst)
     }
@@ -83,6 +92,7 @@ async fn pass(mut client: UnixStream, mut server: UnixStream, trap: Arc<Trap>) {
             }
             read = server.read(&mut down) => {
                 let Ok(count @ 1..) = read else { return };
+                if caught && trap.holds.load(Ordering::SeqCst) { continue }
                 if caught || client.write_all(&down[..count]).await.is_err() { return }
             }
         }

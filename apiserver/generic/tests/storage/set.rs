@@ -18,24 +18,24 @@ use crate::fixture::*;
 
 /// Takes notes by name: the first who asks for a note that nobody has taken gets it.
 #[derive(Default)]
-struct Take {
+pub(crate) struct Take {
     decisions: AtomicUsize,
 }
 
 #[derive(Clone, Serialize)]
-struct Request {
+pub(crate) struct Request {
     note: String,
     by: String,
 }
 
 #[derive(Deserialize)]
-struct Row {
+pub(crate) struct Row {
     version: u64,
     object: String,
 }
 
 #[derive(Debug, PartialEq)]
-enum Answer {
+pub(crate) enum Answer {
     Taken(ResourceVersion, Timestamp),
     Held(String),
     Missing,
@@ -115,7 +115,7 @@ fn tag(note: &str, tag: &str) -> SideRow {
     }
 }
 
-fn request(note: &str, by: &str) -> Request {
+pub(crate) fn request(note: &str, by: &str) -> Request {
     Request {
         note: note.to_owned(),
         by: by.to_owned(),

@@ -24,6 +24,7 @@ use super::postgres::change_log::LoggedEvent;
 use super::resource_version::ResourceVersion;
 use super::table::Residence;
 use super::types::{Key, Stored, WatchEventType};
+use crate::mutant;
 
 /// The objects of one resource at one version; copies share their nodes.
 pub(crate) type Objects = RedBlackTreeMapSync<Key, Arc<Stored>>;
@@ -95,11 +96,13 @@ impl Cacher {
         }
         let mut state = self.lock();
         let asked = state.version;
-        state.watchers.end_all(&StorageError::Expired {
-            asked,
-            oldest: version,
-            continue_from: None,
-        });
+        if !mutant!("i4-watches-outlive-a-rebuild") {
+            state.watchers.end_all(&StorageError::Expired {
+                asked,
+                oldest: version,
+                continue_from: None,
+            });
+        }
         state.ring.restart(events_after, events);
         state.objects = map;
         state.version = version;
@@ -182,6 +185,11 @@ impl Cacher {
     ) -> Result<(Vec<Arc<Event>>, Registration), StorageError> {
         let mut state = self.lock();
         let missed = state.ring.after(version, filter)?;
+        if mutant!("i4-watch-joins-with-a-gap") {
+            drop(state);
+            std::thread::sleep(std::time::Duration::from_millis(20));
+            state = self.lock();
+        }
         let after = version.max(state.version);
         let registration = self.register(&mut state, after, filter);
         Ok((missed, registration))

@@ -7,6 +7,7 @@ use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 
 use super::{Cacher, Event, Filter};
+use crate::mutant;
 use crate::storage::error::StorageError;
 use crate::storage::resource_version::ResourceVersion;
 use crate::storage::table::ResourceTable;
@@ -113,6 +114,9 @@ impl Watcher {
             Ok(Some(seen)) => match self.queue.try_send(seen) {
                 Ok(()) => true,
                 Err(TrySendError::Full(_)) => {
+                    if mutant!("i4-slow-watcher-loses-events") {
+                        return true;
+                    }
                     tracing::info!(resource = %table.resource, version = %event.version, "slow watcher closed");
                     false
                 }

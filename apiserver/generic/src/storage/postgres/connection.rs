@@ -5,6 +5,7 @@ use std::time::Duration;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 use sqlx::{Connection, Executor};
 
+use crate::mutant;
 use crate::storage::error::StorageError;
 use crate::storage::options::StorageOptions;
 
@@ -23,6 +24,9 @@ pub(crate) async fn connect(options: &StorageOptions, purpose: &str) -> Result<P
         .application_name(&format!("apiserver-{purpose}"));
     let connecting = async {
         let mut connection = PgConnection::connect_with(&connect).await?;
+        if mutant!("i9-commits-not-flushed") {
+            return Ok(connection);
+        }
         // A server set to acknowledge before the flush would break "a success is durable".
         connection
             .execute(

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use sqlx::postgres::PgPool;
 use tokio_util::sync::CancellationToken;
 
+use crate::mutant;
 use crate::storage::error::StorageError;
 use crate::storage::options::StorageOptions;
 
@@ -34,6 +35,15 @@ pub(crate) async fn run(options: Arc<StorageOptions>, pool: PgPool, token: Cance
 
 /// Removes one batch; whether there may be more to remove.
 pub(crate) async fn prune(pool: &PgPool, options: &StorageOptions) -> Result<bool, StorageError> {
+    if mutant!("i10-removed-before-the-floor-rises") {
+        sqlx::query(
+            "delete from apiserver.watch_events
+             where rv <= (select max(rv) from apiserver.watch_events) - $1",
+        )
+        .bind(i64::try_from(options.log_events_min).unwrap_or(i64::MAX))
+        .execute(pool)
+        .await?;
+    }
     // Age and versions rise together, so what may go is a prefix. Versions have few holes: counting by
     // them keeps at least as many events as asked, less the rolled back ones.
     let raised: Option<i64> = sqlx::query_scalar(

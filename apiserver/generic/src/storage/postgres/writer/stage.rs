@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 use sqlx::postgres::PgConnection;
-use sqlx::{SqlSafeStr, SqlStr};
+use sqlx::{Executor, SqlSafeStr, SqlStr};
 
+use crate::mutant;
 use crate::storage::encoding::Encoded;
 use crate::storage::error::StorageError;
 use crate::storage::mutation::{Change, ObjectWrite, SideRow};
@@ -137,6 +138,9 @@ impl<'a> Stage<'a> {
             exactly(connection, &resource.delete, rows.deletes).await?;
             exactly(connection, &resource.replace, rows.replaces).await?;
             exactly(connection, &resource.create, rows.creates).await?;
+        }
+        if mutant!("i5-side-rows-in-another-transaction") {
+            connection.execute("commit; begin").await?;
         }
         for (statement, rows) in self.side {
             written.any = true;

@@ -11,6 +11,7 @@ use super::doubt::Doubt;
 use super::judge::Judge;
 use super::set::{ErasedFollower, SetGroup};
 use super::stage::{Stage, Written};
+use crate::mutant;
 use crate::storage::error::StorageError;
 use crate::storage::mutation::Versions;
 use crate::storage::postgres::{Resources, change_log, statement};
@@ -19,10 +20,20 @@ use crate::storage::resource_version::ResourceVersion;
 /// The transaction's first round trip. The lock is its first statement that locks anything, and what
 /// follows sees every commit before it: under READ COMMITTED each statement has its own snapshot.
 pub(super) fn lock_statement(key: i64) -> SqlStr {
+    let (mut isolation, mut lock, mut last) = ("read committed", "pg_advisory_xact_lock", "last_value");
+    if mutant!("i1-lock-not-taken") {
+        lock = "abs";
+    }
+    if mutant!("i1-versions-of-a-bare-sequence") {
+        (lock, last) = ("abs", "nextval('apiserver.resource_version') - 1");
+    }
+    if mutant!("i7-snapshot-before-the-lock") {
+        isolation = "repeatable read";
+    }
     statement(format!(
-        "begin isolation level read committed;
-         select pg_advisory_xact_lock({key});
-         select last_value, (extract(epoch from clock_timestamp()) * 1000000)::bigint
+        "begin isolation level {isolation};
+         select {lock}({key});
+         select {last}, (extract(epoch from clock_timestamp()) * 1000000)::bigint
          from apiserver.resource_version"
     ))
 }
@@ -72,11 +83,22 @@ impl<'a> Transaction<'a> {
             return Ok(answers);
         }
         let witness = written.events.first().cloned();
+        if mutant!("i2-event-left-out") {
+            written.events.pop();
+        }
+        if mutant!("i2-event-in-another-transaction") {
+            self.commit(start, versions.last()).await?;
+            change_log::append(self.connection, written.events).await?;
+            return Ok(answers);
+        }
         change_log::append(self.connection, written.events).await?;
         *doubt = Some(Doubt {
             answers: answers.clone(),
             witness,
         });
+        if mutant!("i9-answered-before-the-commit") {
+            std::mem::take(batch).answer(answers.clone());
+        }
         self.commit(start, versions.last()).await?;
         Ok(answers)
     }
@@ -92,6 +114,11 @@ impl<'a> Transaction<'a> {
         let microseconds: i64 = row.try_get(1)?;
         let now = Timestamp::from_microsecond(microseconds)
             .map_err(|error| StorageError::Database(format!("the database's clock: {error}")))?;
+        let now = if mutant!("i8-clock-of-the-replica") {
+            Timestamp::now()
+        } else {
+            now
+        };
         Ok((Versions::after(ResourceVersion::new(last.cast_unsigned())), now))
     }
 
@@ -186,6 +213,12 @@ impl<'a> Transaction<'a> {
 
     /// The sequence moves with the commit and before it: a version that was drawn is never drawn again.
     async fn commit(&mut self, start: ResourceVersion, last: ResourceVersion) -> Result<(), StorageError> {
+        if mutant!("i6-sequence-set-after-the-commit") {
+            self.connection.execute("select 1; commit").await?;
+            let set = statement(format!("select setval('apiserver.resource_version', {last})"));
+            self.connection.execute(sqlx::raw_sql(set)).await?;
+            return Ok(());
+        }
         let text = if last > start {
             format!("select setval('apiserver.resource_version', {last}); commit")
         } else {
