@@ -68,9 +68,16 @@ impl CertificateAuthority {
     /// Reads `<dir>/<stem>.crt` and `<dir>/<stem>.key`.
     ///
     /// # Errors
-    /// [`Error::File`] if one cannot be read, and those of [`Self::from_pem`].
+    /// [`Error::File`] if one cannot be read, [`Error::Exposed`] if the key is open to others, and those
+    /// of [`Self::from_pem`].
     pub fn load(dir: &Path, stem: &str) -> Result<Self, Error> {
         let paths = PairPaths::new(dir, stem);
+        if let Some(mode) = files::open_to_others(&paths.key)? {
+            return Err(Error::Exposed {
+                path: paths.key,
+                mode,
+            });
+        }
         Self::from_pem(&files::read(&paths.certificate)?, &files::read(&paths.key)?)
     }
 
@@ -188,7 +195,7 @@ impl fmt::Debug for CertificateAuthority {
 
 /// A leaf that was put in a CA's file is found by asking openssl whether the certificate can have
 /// issued itself, which looks at names, key identifiers and keyCertSign.
-fn may_sign(certificate: &X509) -> bool {
+pub(crate) fn may_sign(certificate: &X509) -> bool {
     certificate.issued(certificate) == X509VerifyResult::OK
 }
 

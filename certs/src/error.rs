@@ -38,6 +38,27 @@ pub enum Error {
         missing: PathBuf,
     },
 
+    /// A file that another command makes is not there yet.
+    #[error("{path} does not exist; {remedy}")]
+    Missing {
+        /// The file.
+        path: PathBuf,
+        /// Which command makes it.
+        remedy: &'static str,
+    },
+
+    /// A CA's private key can be read by others than its owner.
+    #[error(
+        "{path} is open to others (mode {mode:04o}) and whoever reads it can sign; `chmod 600` it, and rotate \
+         the CA if it may have been read"
+    )]
+    Exposed {
+        /// The key file.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+
     /// A rotation was begun and not finished, or finished without having begun.
     #[error("{path}: {problem}")]
     Rotation {
@@ -70,6 +91,39 @@ pub enum Error {
         subject: String,
         /// Its last moment, as openssl prints times.
         not_after: String,
+    },
+
+    /// The serving certificate is past its end; who verifies it refuses it.
+    #[error("{path} expired at {not_after}; issue it again with `serving`")]
+    LeafExpired {
+        /// The certificate's file.
+        path: PathBuf,
+        /// Its last moment, as openssl prints times.
+        not_after: String,
+    },
+
+    /// The serving certificate comes from a CA that would not be trusted.
+    #[error(
+        "{path} was issued by none of the CAs that the bundle holds (of {authority} and, during a rotation, \
+         the previous one); issue it again with `serving`"
+    )]
+    NotIssued {
+        /// The certificate's file.
+        path: PathBuf,
+        /// The CA's file.
+        authority: PathBuf,
+    },
+
+    /// The serving certificate does not hold the name that the aggregator connects to.
+    #[error(
+        "{path} is not valid for {host}, which kube-apiserver connects to; issue it with `serving` for this \
+         service and namespace"
+    )]
+    WrongName {
+        /// The certificate's file.
+        path: PathBuf,
+        /// The name that is missing.
+        host: String,
     },
 
     /// The text is not PEM of the expected kind.

@@ -5,15 +5,15 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use openssl::rand::rand_bytes;
 
 use crate::{CertificateAuthority, Error, Validity};
 
-const KEY_MODE: u32 = 0o600;
-const CERTIFICATE_MODE: u32 = 0o644;
+pub(crate) const KEY_MODE: u32 = 0o600;
+pub(crate) const CERTIFICATE_MODE: u32 = 0o644;
 
 /// Where a certificate and its key live.
 pub(crate) struct PairPaths {
@@ -46,11 +46,14 @@ impl PairPaths {
 }
 
 /// Begins the rotation of the CA `<stem>` in `dir`: a new key and certificate take its place, and the
-/// old certificate stays trusted as `<stem>-previous.crt`. Steps, none of which breaks a connection:
+/// old pair becomes `<stem>-previous`, whose certificate stays trusted. Steps, none of which breaks a
+/// connection:
 ///
 /// 1. `rotate_authority`, then publish [`authority_bundle`] (old and new) to everyone who trusts the CA;
 /// 2. issue the leaves again, now from the new CA, and let the servers reload them;
 /// 3. [`finish_rotation`], then publish the bundle (new alone).
+///
+/// Until step 3 [`roll_back`] turns it around.
 ///
 /// # Errors
 /// [`Error::Rotation`] if one is under way; those of [`CertificateAuthority::load`] and
@@ -61,17 +64,17 @@ pub fn rotate_authority(
     common_name: &str,
     validity: Validity,
 ) -> Result<CertificateAuthority, Error> {
-    let previous = previous_path(dir, stem);
-    if exists(&previous)? {
-        let problem = "a rotation is under way; finish it before beginning another";
+    let previous = previous(dir, stem);
+    if exists(&previous.certificate)? {
+        let problem = "a rotation is under way; finish it or roll it back before beginning another";
         return Err(Error::Rotation {
-            path: previous,
+            path: previous.certificate,
             problem,
         });
     }
     let old = CertificateAuthority::load(dir, stem)?;
     let new = CertificateAuthority::create(common_name, validity)?;
-    create_file(&previous, &old.certificate_pem()?, CERTIFICATE_MODE)?;
+    replace_pair(&previous, &old.certificate_pem()?, &old.private_key_pem()?)?;
     replace_pair(
         &PairPaths::new(dir, stem),
         &new.certificate_pem()?,
@@ -80,30 +83,68 @@ pub fn rotate_authority(
     Ok(new)
 }
 
-/// Ends the rotation of a CA: its previous certificate is removed and leaves [`authority_bundle`].
+/// Turns a rotation around: the previous CA signs again, and the one that was to replace it becomes the
+/// previous one. Both stay in [`authority_bundle`], so the steps that follow are those of a rotation:
+/// issue the leaves again, let the servers reload them, [`finish_rotation`].
 ///
 /// # Errors
-/// [`Error::Rotation`] if none is under way; [`Error::File`] if the file cannot be removed.
+/// [`Error::Rotation`] if none is under way; those of [`CertificateAuthority::load`] otherwise.
+pub fn roll_back(dir: &Path, stem: &str) -> Result<CertificateAuthority, Error> {
+    let previous = under_way(dir, stem)?;
+    let new = CertificateAuthority::load(dir, stem)?;
+    let old = CertificateAuthority::load(dir, &previous_stem(stem))?;
+    replace_pair(
+        &PairPaths::new(dir, stem),
+        &old.certificate_pem()?,
+        &old.private_key_pem()?,
+    )?;
+    // A crash here loses the CA that is being given up; its leaves must be issued again in any case.
+    replace_pair(&previous, &new.certificate_pem()?, &new.private_key_pem()?)?;
+    Ok(old)
+}
+
+/// Ends the rotation of a CA: its previous pair is removed, and the certificate leaves
+/// [`authority_bundle`].
+///
+/// # Errors
+/// [`Error::Rotation`] if none is under way; [`Error::File`] if a file cannot be removed.
 pub fn finish_rotation(dir: &Path, stem: &str) -> Result<(), Error> {
-    let previous = previous_path(dir, stem);
-    if !exists(&previous)? {
-        let problem = "no rotation is under way: there is no previous CA certificate";
-        return Err(Error::Rotation {
-            path: previous,
-            problem,
-        });
+    let previous = under_way(dir, stem)?;
+    // The certificate goes last: it is what says that a rotation is under way.
+    if exists(&previous.key)? {
+        remove(&previous.key)?;
     }
-    fs::remove_file(&previous).map_err(|source| Error::file("remove", &previous, source))
+    remove(&previous.certificate)
+}
+
+/// The previous pair of a CA in rotation.
+fn under_way(dir: &Path, stem: &str) -> Result<PairPaths, Error> {
+    let previous = previous(dir, stem);
+    if exists(&previous.certificate)? {
+        return Ok(previous);
+    }
+    let problem = "no rotation is under way: there is no previous CA certificate";
+    Err(Error::Rotation {
+        path: previous.certificate,
+        problem,
+    })
 }
 
 /// Every certificate of the CA `<stem>` that is to be trusted now, in PEM: the current one and, during
 /// a rotation, the previous one.
 ///
 /// # Errors
-/// [`Error::File`] if the CA's certificate cannot be read.
+/// [`Error::Missing`] if there is no CA yet, [`Error::File`] if its certificate cannot be read.
 pub fn authority_bundle(dir: &Path, stem: &str) -> Result<String, Error> {
-    let mut bundle = read_text(&PairPaths::new(dir, stem).certificate)?;
-    let previous = previous_path(dir, stem);
+    let current = PairPaths::new(dir, stem).certificate;
+    if !exists(&current)? {
+        return Err(Error::Missing {
+            path: current,
+            remedy: "a CA is made with the first certificate that it signs, such as by `serving`",
+        });
+    }
+    let mut bundle = read_text(&current)?;
+    let previous = previous(dir, stem).certificate;
     if exists(&previous)? {
         bundle.push_str(&read_text(&previous)?);
     }
@@ -132,15 +173,15 @@ pub(crate) fn create_pair(paths: &PairPaths, certificate: &str, key: &str) -> Re
 
 /// Replaces or creates a pair, the key first.
 pub(crate) fn replace_pair(paths: &PairPaths, certificate: &str, key: &str) -> Result<(), Error> {
-    for (path, text, mode) in [
-        (&paths.key, key, KEY_MODE),
-        (&paths.certificate, certificate, CERTIFICATE_MODE),
-    ] {
-        let staged = Staged::new(path, text, mode)?;
-        fs::rename(&staged.path, path).map_err(|source| Error::file("write", path, source))?;
-        staged.sync_directory()?;
-    }
-    Ok(())
+    replace_file(&paths.key, key, KEY_MODE)?;
+    replace_file(&paths.certificate, certificate, CERTIFICATE_MODE)
+}
+
+/// Replaces or creates a file in one step.
+pub(crate) fn replace_file(path: &Path, text: &str, mode: u32) -> Result<(), Error> {
+    let staged = Staged::new(path, text, mode)?;
+    fs::rename(&staged.path, path).map_err(|source| Error::file("write", path, source))?;
+    staged.sync_directory()
 }
 
 fn create_file(path: &Path, text: &str, mode: u32) -> Result<(), Error> {
@@ -199,15 +240,30 @@ impl Drop for Staged {
     }
 }
 
-fn previous_path(dir: &Path, stem: &str) -> PathBuf {
-    dir.join(format!("{stem}-previous.crt"))
+/// The permission bits of a file that its group or others have any of; none if it is private.
+pub(crate) fn open_to_others(path: &Path) -> Result<Option<u32>, Error> {
+    let metadata = fs::metadata(path).map_err(|source| Error::file("read", path, source))?;
+    let mode = metadata.permissions().mode() & 0o777;
+    Ok((mode & 0o077 != 0).then_some(mode))
 }
 
-fn exists(path: &Path) -> Result<bool, Error> {
+fn previous(dir: &Path, stem: &str) -> PairPaths {
+    PairPaths::new(dir, &previous_stem(stem))
+}
+
+pub(crate) fn previous_stem(stem: &str) -> String {
+    format!("{stem}-previous")
+}
+
+fn remove(path: &Path) -> Result<(), Error> {
+    fs::remove_file(path).map_err(|source| Error::file("remove", path, source))
+}
+
+pub(crate) fn exists(path: &Path) -> Result<bool, Error> {
     path.try_exists()
         .map_err(|source| Error::file("read", path, source))
 }
 
-fn read_text(path: &Path) -> Result<String, Error> {
+pub(crate) fn read_text(path: &Path) -> Result<String, Error> {
     fs::read_to_string(path).map_err(|source| Error::file("read", path, source))
 }

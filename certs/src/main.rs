@@ -1,141 +1,51 @@
-//! The command line of the certificates for development: one subcommand per kind of certificate.
+//! The program `brokkr-certs`: what was asked for on the command line, done by the library.
 //!
 //! It prints what it wrote, and nothing else; `ca-bundle` prints the bundle alone, for use in scripts.
 
+mod options;
+
 use std::io::{self, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::process::ExitCode;
 
 use anyhow::Context as _;
 use brokkr_certs::{
-    AlternativeName, CLIENT_CA, CertificateAuthority, ClientRequest, FRONT_PROXY_CA, IssuedCertificate,
-    SERVING_CA, ServingRequest, Validity, authority_bundle, base64_bundle, finish_rotation, rotate_authority,
+    CLIENT_CA, CertificateAuthority, CertificateReport, ClientRequest, FRONT_PROXY_CA, IssuedCertificate,
+    ManifestRequest, SERVING_CA, SERVING_CERTIFICATE, ServingRequest, Validity, authority_bundle,
+    base64_bundle, cluster_manifests, finish_rotation, inspect, roll_back, rotate_authority,
 };
-use clap::{Args, Parser, Subcommand};
+use clap::Parser as _;
 
-/// Mint and rotate the certificates of an aggregated Kubernetes API server, for development.
-///
-/// Each kind has its own CA in the directory, created when it is first needed and never overwritten.
-/// Running a command again issues a new leaf from the same CA: that is how leaves are rotated, and
-/// servers that watch the files take the new one without a restart. Keys are ECDSA P-256, written with
-/// mode 0600, unencrypted. Not for production clusters: use cert-manager or your own CA there.
-#[derive(Debug, Parser)]
-#[command(name = "brokkr-certs", version)]
-struct Options {
-    #[command(subcommand)]
-    command: Command,
+use options::{
+    CaBundleOptions, CheckOptions, ClientOptions, Command, FrontProxyOptions, ManifestsOptions, Options,
+    RotateOptions, ServingOptions, ValidityOptions,
+};
+
+fn main() -> ExitCode {
+    run(Options::parse().command).unwrap_or_else(|error| {
+        // Nobody is left to tell when standard error is closed.
+        let _ = writeln!(io::stderr().lock(), "brokkr-certs: {error:#}");
+        ExitCode::FAILURE
+    })
 }
 
-#[derive(Debug, Subcommand)]
-enum Command {
-    /// Issue the API server's serving certificate: ca.crt, ca.key (if absent), tls.crt, tls.key.
-    ///
-    /// Valid for SERVICE.NAMESPACE.svc, SERVICE.NAMESPACE.svc.cluster.local, localhost and 127.0.0.1;
-    /// the aggregator connects with the first of them.
-    Serving(ServingOptions),
-    /// Issue a client certificate: client-ca.crt, client-ca.key (if absent), user-NAME.crt, user-NAME.key.
-    ///
-    /// Kubernetes reads the user from the common name and the groups from the organizations. In file
-    /// names, characters other than letters, digits, "." and "-" become "_".
-    Client(ClientOptions),
-    /// Issue the aggregator's client certificate: front-proxy-ca.* (if absent), front-proxy-client.*.
-    ///
-    /// For kube-apiserver's --proxy-client-cert-file and --requestheader-client-ca-file. The name must
-    /// be among --requestheader-allowed-names.
-    FrontProxy(FrontProxyOptions),
-    /// Print the serving CA as an APIService's caBundle: base64 of PEM, on one line.
-    ///
-    /// While a rotation is under way the bundle holds the new and the previous certificate.
-    CaBundle(DirectoryOptions),
-    /// Replace the serving CA in steps that interrupt nobody.
-    ///
-    /// 1. rotate-ca, then publish ca-bundle, which now holds the old and the new certificate.
-    /// 2. serving: the new serving certificate comes from the new CA.
-    /// 3. rotate-ca --finish, then publish ca-bundle again: the new certificate alone.
-    #[command(verbatim_doc_comment)]
-    RotateCa(RotateOptions),
-}
-
-#[derive(Debug, Args)]
-struct DirectoryOptions {
-    /// Directory of the certificates, made if absent
-    #[arg(long)]
-    dir: PathBuf,
-}
-
-#[derive(Debug, Args)]
-struct ValidityOptions {
-    /// Days until the certificate expires; never beyond its CA
-    #[arg(long, default_value_t = 365, value_parser = clap::value_parser!(u32).range(1..=36500))]
-    validity_days: u32,
-    /// Days until the CA expires, if this command creates it
-    #[arg(long, default_value_t = 3650, value_parser = clap::value_parser!(u32).range(1..=36500))]
-    ca_validity_days: u32,
-}
-
-#[derive(Debug, Args)]
-struct ServingOptions {
-    #[command(flatten)]
-    directory: DirectoryOptions,
-    /// Name of the Service that the APIService points to
-    #[arg(long)]
-    service: String,
-    /// Namespace of that Service
-    #[arg(long)]
-    namespace: String,
-    /// A further host name or IP address; may be repeated
-    #[arg(long = "san", value_name = "NAME_OR_IP")]
-    extra_names: Vec<AlternativeName>,
-    #[command(flatten)]
-    validity: ValidityOptions,
-}
-
-#[derive(Debug, Args)]
-struct ClientOptions {
-    #[command(flatten)]
-    directory: DirectoryOptions,
-    /// The user, 1 to 64 bytes
-    #[arg(long)]
-    user: String,
-    /// A group of the user; may be repeated
-    #[arg(long = "group", value_name = "GROUP")]
-    groups: Vec<String>,
-    #[command(flatten)]
-    validity: ValidityOptions,
-}
-
-#[derive(Debug, Args)]
-struct FrontProxyOptions {
-    #[command(flatten)]
-    directory: DirectoryOptions,
-    /// Common name of the client certificate
-    #[arg(long, value_name = "CN", default_value = "front-proxy-client")]
-    name: String,
-    #[command(flatten)]
-    validity: ValidityOptions,
-}
-
-#[derive(Debug, Args)]
-struct RotateOptions {
-    #[command(flatten)]
-    directory: DirectoryOptions,
-    /// Stop trusting the previous CA: the last step
-    #[arg(long)]
-    finish: bool,
-    /// Days until the new CA expires
-    #[arg(long, default_value_t = 3650, conflicts_with = "finish",
-          value_parser = clap::value_parser!(u32).range(1..=36500))]
-    ca_validity_days: u32,
-}
-
-fn main() -> anyhow::Result<()> {
-    let report = match Options::parse().command {
+fn run(command: Command) -> anyhow::Result<ExitCode> {
+    let report = match command {
         Command::Serving(options) => serving(options)?,
         Command::Client(options) => client(options)?,
         Command::FrontProxy(options) => front_proxy(options)?,
-        Command::CaBundle(options) => base64_bundle(&authority_bundle(&options.dir, SERVING_CA)?),
+        Command::Manifests(options) => manifests(options)?,
+        Command::CaBundle(options) => ca_bundle(&options)?,
         Command::RotateCa(options) => rotate_ca(&options)?,
+        Command::Check(options) => return check(&options),
     };
-    writeln!(io::stdout().lock(), "{report}").context("cannot write to standard output")
+    print(&report)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn print(text: &str) -> anyhow::Result<()> {
+    let written = writeln!(io::stdout().lock(), "{}", text.trim_end());
+    written.context("cannot write to standard output")
 }
 
 fn serving(options: ServingOptions) -> anyhow::Result<String> {
@@ -146,7 +56,7 @@ fn serving(options: ServingOptions) -> anyhow::Result<String> {
         extra_names: options.extra_names,
         validity: Validity::days(options.validity.validity_days),
     })?;
-    write(&issued, &options.directory.dir, "tls")
+    write(&issued, &options.directory.dir, SERVING_CERTIFICATE)
 }
 
 fn client(options: ClientOptions) -> anyhow::Result<String> {
@@ -170,22 +80,99 @@ fn front_proxy(options: FrontProxyOptions) -> anyhow::Result<String> {
     write(&issued, &options.directory.dir, "front-proxy-client")
 }
 
+fn manifests(options: ManifestsOptions) -> anyhow::Result<String> {
+    let request = ManifestRequest {
+        service: options.service,
+        namespace: options.namespace,
+        secret: options.secret,
+        api_service: options.api_service,
+    };
+    let [secret, bundle] = cluster_manifests(&options.directory.dir, &request)
+        .with_context(|| format!("nothing was written to {}", options.output.display()))?
+        .write(&options.output)?;
+    Ok(format!(
+        "wrote {} (it holds the private key) and {}",
+        secret.display(),
+        bundle.display()
+    ))
+}
+
+fn ca_bundle(options: &CaBundleOptions) -> anyhow::Result<String> {
+    let bundle = authority_bundle(&options.directory.dir, options.ca.stem())?;
+    Ok(if options.pem {
+        bundle
+    } else {
+        base64_bundle(&bundle)
+    })
+}
+
 fn rotate_ca(options: &RotateOptions) -> anyhow::Result<String> {
-    let dir = &options.directory.dir;
+    let (dir, stem) = (&options.directory.dir, options.ca.stem());
     if options.finish {
-        finish_rotation(dir, SERVING_CA)?;
-        return Ok("the previous CA is no longer trusted; publish ca-bundle".to_owned());
+        finish_rotation(dir, stem)?;
+        return Ok("the previous CA is no longer trusted; publish the bundle".to_owned());
     }
-    rotate_authority(
-        dir,
-        SERVING_CA,
-        &authority_name(SERVING_CA),
-        Validity::days(options.ca_validity_days),
-    )?;
+    if options.back {
+        roll_back(dir, stem)?;
+        return Ok("the previous CA signs again, both are trusted; issue the leaves again".to_owned());
+    }
+    let lifetime = Validity::days(options.ca_validity_days);
+    rotate_authority(dir, stem, &authority_name(stem), lifetime)?;
     Ok(
-        "a new CA is in place, the previous one still trusted; publish ca-bundle, then run serving"
+        "a new CA is in place, the previous one still trusted; publish the bundle, then issue the leaves again"
             .to_owned(),
     )
+}
+
+fn check(options: &CheckOptions) -> anyhow::Result<ExitCode> {
+    let dir = &options.directory.dir;
+    let reports = inspect(dir, options.within)?;
+    anyhow::ensure!(
+        !reports.is_empty(),
+        "{} holds no certificate (*.crt)",
+        dir.display()
+    );
+    print(&table(&reports))?;
+    let needs_attention = reports.iter().any(|report| !report.problems.is_empty());
+    Ok(if needs_attention {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    })
+}
+
+/// One line for each certificate, in columns.
+fn table(reports: &[CertificateReport]) -> String {
+    let header = ["FILE", "SUBJECT", "ISSUER", "ENDS", "DAYS", "STATE"].map(str::to_owned);
+    let rows: Vec<_> = std::iter::once(header).chain(reports.iter().map(row)).collect();
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max();
+    let widths: Vec<_> = (0..5).map(|column| width(column).unwrap_or_default()).collect();
+    let line = |row: &[String; 6]| {
+        let cells = row
+            .iter()
+            .zip(&widths)
+            .map(|(cell, &width)| format!("{cell:width$}   "));
+        format!("{}{}\n", cells.collect::<String>(), row[5])
+    };
+    rows.iter().map(line).collect()
+}
+
+fn row(report: &CertificateReport) -> [String; 6] {
+    let problems: Vec<_> = report.problems.iter().map(ToString::to_string).collect();
+    let state = if problems.is_empty() {
+        "ok".to_owned()
+    } else {
+        problems.join(", ")
+    };
+    let issuer = report.issuer.clone().unwrap_or_else(|| "-".to_owned());
+    [
+        report.file.clone(),
+        report.subject.clone(),
+        issuer,
+        report.not_after.clone(),
+        report.days_left.to_string(),
+        state,
+    ]
 }
 
 fn authority(dir: &Path, stem: &str, validity: &ValidityOptions) -> anyhow::Result<CertificateAuthority> {

@@ -213,7 +213,7 @@ pub(crate) fn check_subject(field: &'static str, value: &str) -> Result<(), Erro
     })
 }
 
-fn check_label(field: &'static str, value: &str) -> Result<(), Error> {
+pub(crate) fn check_label(field: &'static str, value: &str) -> Result<(), Error> {
     is_dns_label(value).then_some(()).ok_or_else(|| Error::Invalid {
         field,
         value: value.to_owned(),

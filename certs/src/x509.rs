@@ -15,7 +15,7 @@ use openssl::x509::extension::{
     AuthorityKeyIdentifier, BasicConstraints, ExtendedKeyUsage, KeyUsage, SubjectAlternativeName,
     SubjectKeyIdentifier,
 };
-use openssl::x509::{X509, X509Builder, X509Name, X509NameRef, X509Ref};
+use openssl::x509::{X509, X509Builder, X509Name, X509NameRef, X509Ref, X509VerifyResult};
 
 use crate::request::{AlternativeName, Validity};
 
@@ -86,6 +86,12 @@ pub(crate) fn leaf(
     append_key_identifiers(&mut builder, authority)?;
     builder.sign(authority_key, MessageDigest::sha256())?;
     Ok(builder.build())
+}
+
+/// Whether this CA signed this certificate, by names, key identifiers and the signature itself.
+pub(crate) fn issued(authority: &X509, certificate: &X509) -> bool {
+    let signed = authority.public_key().and_then(|key| certificate.verify(&key));
+    authority.issued(certificate) == X509VerifyResult::OK && signed.unwrap_or(false)
 }
 
 /// The first common name of a certificate, for messages.

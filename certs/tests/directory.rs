@@ -8,10 +8,12 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::Barrier;
+use std::time::{Duration, UNIX_EPOCH};
 
 use brokkr_certs::{
-    CertificateAuthority, Error, SERVING_CA, ServingRequest, Validity, authority_bundle, base64_bundle,
-    finish_rotation, rotate_authority,
+    CertificateAuthority, Error, ManifestRequest, Problem, SERVING_CA, ServingRequest, Validity,
+    authority_bundle, base64_bundle, cluster_manifests, finish_rotation, inspect, roll_back,
+    rotate_authority,
 };
 
 /// An empty directory of this test's own, made anew on every run.
@@ -186,6 +188,227 @@ fn rotation_trusts_both_authorities_until_it_is_finished() {
 }
 
 #[test]
+fn rotation_is_turned_around_with_both_authorities_trusted() {
+    let dir = empty_dir("roll-back");
+    let old = load_or_create(&dir).unwrap().certificate_pem().unwrap();
+    assert!(matches!(
+        roll_back(&dir, SERVING_CA).unwrap_err(),
+        Error::Rotation { .. }
+    ));
+    let new = rotate_authority(&dir, SERVING_CA, "test-ca", Validity::authority_default()).unwrap();
+    let new = new.certificate_pem().unwrap();
+
+    let back = roll_back(&dir, SERVING_CA).unwrap().certificate_pem().unwrap();
+
+    assert_eq!(back, old);
+    assert_eq!(load_or_create(&dir).unwrap().certificate_pem().unwrap(), old);
+    assert_eq!(authority_bundle(&dir, SERVING_CA).unwrap(), format!("{old}{new}"));
+    // Forth again, and to the end.
+    roll_back(&dir, SERVING_CA).unwrap();
+    finish_rotation(&dir, SERVING_CA).unwrap();
+    assert_eq!(authority_bundle(&dir, SERVING_CA).unwrap(), new);
+    assert_eq!(names(&dir), ["ca.crt", "ca.key"]);
+}
+
+#[test]
+fn key_of_an_authority_that_others_can_read_is_refused_with_its_mode() {
+    let dir = empty_dir("exposed");
+    load_or_create(&dir).unwrap();
+    for mode in [0o640, 0o604, 0o666] {
+        fs::set_permissions(dir.join("ca.key"), fs::Permissions::from_mode(mode)).unwrap();
+        let error = load_or_create(&dir).unwrap_err();
+        assert!(
+            matches!(&error, Error::Exposed { path, mode: found } if path.ends_with("ca.key") && *found == mode),
+            "{error}"
+        );
+        assert!(error.to_string().contains(&format!("{mode:04o}")), "{error}");
+    }
+    fs::set_permissions(dir.join("ca.key"), fs::Permissions::from_mode(0o600)).unwrap();
+    load_or_create(&dir).unwrap();
+}
+
+fn for_one() -> ManifestRequest {
+    ManifestRequest {
+        service: "one".to_owned(),
+        namespace: "a".to_owned(),
+        secret: "one-serving".to_owned(),
+        api_service: "v1.example.com".to_owned(),
+    }
+}
+
+fn serve(dir: &Path, authority: &CertificateAuthority, request: &ServingRequest) {
+    authority
+        .issue_serving(request)
+        .unwrap()
+        .write(dir, "tls")
+        .unwrap();
+}
+
+#[test]
+fn manifests_hold_the_pair_and_the_bundle_that_verifies_it() {
+    let dir = empty_dir("manifests");
+    serve(
+        &dir,
+        &load_or_create(&dir).unwrap(),
+        &ServingRequest::new("one", "a"),
+    );
+
+    let manifests = cluster_manifests(&dir, &for_one()).unwrap();
+
+    let secret: serde_json::Value = serde_saphyr::from_str(&manifests.secret).unwrap();
+    assert_eq!(
+        (&secret["kind"], &secret["type"]),
+        (&"Secret".into(), &"kubernetes.io/tls".into())
+    );
+    assert_eq!(
+        secret["metadata"],
+        serde_json::json!({"name": "one-serving", "namespace": "a"})
+    );
+    for file in ["ca.crt", "tls.crt", "tls.key"] {
+        assert_eq!(secret["data"][file], base64_bundle(&text(&dir, file)), "{file}");
+    }
+    let patch: serde_json::Value = serde_saphyr::from_str(&manifests.ca_bundle).unwrap();
+    assert_eq!(patch["metadata"]["name"], "v1.example.com");
+    assert_eq!(
+        patch["spec"],
+        serde_json::json!({"caBundle": base64_bundle(&text(&dir, "ca.crt"))})
+    );
+    let [secret, _] = manifests.write(&dir.join("hub")).unwrap();
+    assert_eq!(fs::metadata(secret).unwrap().permissions().mode() & 0o777, 0o600);
+}
+
+#[test]
+fn manifests_are_refused_when_kube_apiserver_would_refuse_the_server() {
+    let dir = empty_dir("manifests-refused");
+    let refused = || cluster_manifests(&dir, &for_one()).map(drop).unwrap_err();
+    let missing = |file: &str| {
+        let error = refused();
+        assert!(
+            matches!(&error, Error::Missing { path, .. } if path.ends_with(file)),
+            "{error}"
+        );
+    };
+    missing("ca.crt");
+    let authority = load_or_create(&dir).unwrap();
+    missing("tls.crt");
+
+    serve(&dir, &authority, &ServingRequest::new("two", "a"));
+    let error = refused();
+    assert!(
+        matches!(&error, Error::WrongName { host, .. } if host == "one.a.svc"),
+        "{error}"
+    );
+
+    let request = ServingRequest::new("one", "a");
+    let stranger = CertificateAuthority::create("test-ca", Validity::authority_default()).unwrap();
+    serve(&dir, &stranger, &request);
+    assert!(matches!(refused(), Error::NotIssued { .. }), "{}", refused());
+
+    let validity = Validity::between(UNIX_EPOCH, UNIX_EPOCH + Duration::from_secs(60));
+    serve(
+        &dir,
+        &authority,
+        &ServingRequest {
+            validity,
+            ..request.clone()
+        },
+    );
+    assert!(matches!(refused(), Error::LeafExpired { .. }), "{}", refused());
+
+    serve(&dir, &authority, &request);
+    fs::write(dir.join("tls.key"), stranger.private_key_pem().unwrap()).unwrap();
+    assert!(matches!(refused(), Error::KeyMismatch { .. }), "{}", refused());
+}
+
+#[test]
+fn inspection_says_what_ends_when_and_what_does_not_fit() {
+    let dir = empty_dir("inspection");
+    let authority = load_or_create(&dir).unwrap();
+    let days = |days| ServingRequest {
+        validity: Validity::days(days),
+        ..ServingRequest::new("one", "a")
+    };
+    let over = Validity::between(UNIX_EPOCH, UNIX_EPOCH + Duration::from_secs(60));
+    for (stem, request) in [
+        ("long", days(90)),
+        ("soon", days(10)),
+        (
+            "over",
+            ServingRequest {
+                validity: over,
+                ..days(1)
+            },
+        ),
+        ("mixed", days(90)),
+        ("open", days(90)),
+    ] {
+        authority
+            .issue_serving(&request)
+            .unwrap()
+            .write(&dir, stem)
+            .unwrap();
+    }
+    let stranger = CertificateAuthority::create("stranger", Validity::authority_default()).unwrap();
+    stranger
+        .issue_serving(&days(90))
+        .unwrap()
+        .write(&dir, "orphan")
+        .unwrap();
+    fs::write(dir.join("mixed.key"), stranger.private_key_pem().unwrap()).unwrap();
+    fs::set_permissions(dir.join("open.key"), fs::Permissions::from_mode(0o644)).unwrap();
+
+    let reports = inspect(&dir, 30).unwrap();
+
+    let found: Vec<_> = reports
+        .iter()
+        .map(|it| (it.file.as_str(), it.problems.as_slice()))
+        .collect();
+    assert_eq!(
+        found,
+        [
+            ("ca.crt", [].as_slice()),
+            ("long.crt", &[]),
+            ("mixed.crt", &[Problem::KeyMismatch]),
+            ("open.crt", &[Problem::KeyOpenToOthers(0o644)]),
+            ("orphan.crt", &[Problem::NoIssuer]),
+            ("over.crt", &[Problem::Expired]),
+            ("soon.crt", &[Problem::ExpiresSoon]),
+        ]
+    );
+    let long = &reports[1];
+    assert_eq!(
+        (long.issuer.as_deref(), long.subject.as_str()),
+        (Some("ca.crt"), "one")
+    );
+    assert!((89..=90).contains(&long.days_left), "{}", long.days_left);
+}
+
+#[test]
+fn check_shows_a_rotation_and_fails_when_something_needs_attention() {
+    let dir = empty_dir("commands-check");
+    succeed(&dir, &["serving", "--service", "one", "--namespace", "a"]);
+    succeed(&dir, &["rotate-ca"]);
+
+    let shown = succeed(&dir, &["check"]);
+    let line = |file: &str| {
+        shown
+            .lines()
+            .find(|line| line.starts_with(file))
+            .unwrap()
+            .to_owned()
+    };
+    assert!(
+        line("tls.crt").contains("ca-previous.crt") && line("tls.crt").ends_with("ok"),
+        "{shown}"
+    );
+
+    let output = run(&dir, &["check", "--within", "400"]);
+    let shown = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{shown}");
+    assert!(shown.contains("expires soon"), "{shown}");
+}
+
+#[test]
 fn commands_write_every_kind_and_print_the_bundle_alone() {
     let dir = empty_dir("commands");
 
@@ -247,6 +470,8 @@ fn serving_again_keeps_the_authority_and_rotating_it_takes_three_commands() {
     succeed(&dir, &serving);
     assert_ne!(text(&dir, "ca.crt"), authority);
     assert_eq!(text(&dir, "ca-previous.crt"), authority);
+    succeed(&dir, &["rotate-ca", "--back"]);
+    assert_eq!(text(&dir, "ca.crt"), authority);
     succeed(&dir, &["rotate-ca", "--finish"]);
     assert_eq!(names(&dir), ["ca.crt", "ca.key", "tls.crt", "tls.key"]);
 }
