@@ -1,8 +1,11 @@
 //! [`Storage`]: the one door to objects, for reading, watching and writing.
 
 use std::fmt;
+use std::future::Future;
 use std::sync::Arc;
 
+use futures::FutureExt;
+use futures::future::{BoxFuture, Shared};
 use sqlx::postgres::PgPool;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::time::{Instant, timeout_at};
@@ -35,9 +38,13 @@ pub(super) struct Inner {
     /// What has been applied to the caches; none before they are filled.
     pub(super) progress: watch::Receiver<Option<ResourceVersion>>,
     pub(super) pool: PgPool,
+    prepared: Prepared,
     tasks: TaskTracker,
     token: CancellationToken,
 }
+
+/// Done when the database may be used.
+type Prepared = Shared<BoxFuture<'static, ()>>;
 
 impl fmt::Debug for Storage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -52,6 +59,7 @@ pub struct StorageBuilder {
     options: StorageOptions,
     tables: Vec<ResourceTable>,
     followers: Vec<Arc<dyn ErasedFollower>>,
+    prepared: BoxFuture<'static, ()>,
 }
 
 impl fmt::Debug for StorageBuilder {
@@ -77,12 +85,24 @@ impl StorageBuilder {
         self
     }
 
+    /// Leaves the database alone until `prepared` is done, for one because the schema must be brought up
+    /// to date first; until then everything is `Unreachable`, as while the database is down.
+    #[must_use]
+    pub fn after(mut self, prepared: impl Future<Output = ()> + Send + 'static) -> Self {
+        self.prepared = prepared.boxed();
+        self
+    }
+
     /// Starts the tasks, in the current Tokio runtime, until `token` is cancelled. The database may be
-    /// down: [`Storage::is_ready`] tells when the caches are filled. The schema must be up to date.
+    /// down: [`Storage::is_ready`] tells when the caches are filled. The schema must be up to date once
+    /// what [`Self::after`] waits for is done; without that, now.
     #[must_use]
     pub fn start(self, token: &CancellationToken) -> Storage {
         let token = token.child_token();
         let tasks = TaskTracker::new();
+        let prepared = self.prepared.shared();
+        // Polled once: what is prepared from the start refuses nobody who comes before the tasks run.
+        let _ = prepared.clone().now_or_never();
         let options = Arc::new(self.options);
         let resources = Arc::new(Resources::new(self.tables));
         let cachers: Cachers = resources
@@ -110,15 +130,17 @@ impl StorageBuilder {
             Arc::clone(&gate),
         );
         let tailer = Tailer::new(parts.0, parts.1, parts.2, parts.3, progress_sender);
-        tasks.spawn(writer.run(operations, token.clone()));
-        tasks.spawn(tailer.run(token.clone()));
-        tasks.spawn(nudge::send(Arc::clone(&options), committed, token.clone()));
-        tasks.spawn(nudge::listen(
-            Arc::clone(&options),
-            Arc::clone(&gate.wake),
-            token.clone(),
-        ));
-        tasks.spawn(prune::run(Arc::clone(&options), pool.clone(), token.clone()));
+        let listening = nudge::listen(Arc::clone(&options), Arc::clone(&gate.wake), token.clone());
+        let all: [BoxFuture<'static, ()>; 5] = [
+            writer.run(operations, token.clone()).boxed(),
+            tailer.run(token.clone()).boxed(),
+            nudge::send(Arc::clone(&options), committed, token.clone()).boxed(),
+            listening.boxed(),
+            prune::run(Arc::clone(&options), pool.clone(), token.clone()).boxed(),
+        ];
+        for task in all {
+            tasks.spawn(once_prepared(prepared.clone(), token.clone(), task));
+        }
         tasks.close();
         let inner = Inner {
             options,
@@ -128,6 +150,7 @@ impl StorageBuilder {
             gate,
             progress,
             pool,
+            prepared,
             tasks,
             token,
         };
@@ -140,11 +163,12 @@ impl StorageBuilder {
 impl Storage {
     /// A storage to be given its resources and followers.
     #[must_use]
-    pub const fn builder(options: StorageOptions) -> StorageBuilder {
+    pub fn builder(options: StorageOptions) -> StorageBuilder {
         StorageBuilder {
             options,
             tables: Vec::new(),
             followers: Vec::new(),
+            prepared: futures::future::ready(()).boxed(),
         }
     }
 
@@ -224,6 +248,9 @@ impl Storage {
 
     fn enqueue(&self, operation: Operation) -> Result<(), StorageError> {
         use mpsc::error::TrySendError;
+        if self.inner.prepared.peek().is_none() {
+            return Err(unreachable("the database is not prepared yet"));
+        }
         self.inner.queue.try_send(operation).map_err(|error| match error {
             TrySendError::Full(_) => StorageError::Overloaded("too many writes are waiting"),
             TrySendError::Closed(_) => unreachable("storage is shut down"),
@@ -280,6 +307,14 @@ impl Storage {
                 Err(StorageError::TooLarge { asked, current })
             }
         }
+    }
+}
+
+/// A task that begins when the database may be used, and not at all if `token` is cancelled before.
+async fn once_prepared(prepared: Prepared, token: CancellationToken, task: BoxFuture<'static, ()>) {
+    tokio::select! {
+        () = token.cancelled() => {}
+        () = prepared => task.await,
     }
 }
 

@@ -15,6 +15,7 @@ mod fixture;
 mod list;
 mod log;
 mod order;
+mod prepare;
 mod proxy;
 mod replicas;
 mod set;
