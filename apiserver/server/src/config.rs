@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
 
 use sqlx::postgres::PgConnectOptions;
 
@@ -21,6 +22,8 @@ pub struct CompletedConfig {
     pub tls_cert_file: PathBuf,
     /// Its key.
     pub tls_private_key_file: PathBuf,
+    /// How long to serve on while readiness fails already.
+    pub shutdown_delay: Duration,
 }
 
 /// Without the database: its address may hold a password.
@@ -74,6 +77,7 @@ impl TryFrom<Options> for CompletedConfig {
             address: SocketAddr::new(options.bind_address, options.secure_port),
             tls_cert_file: existing("--tls-cert-file", options.tls_cert_file)?,
             tls_private_key_file: existing("--tls-private-key-file", options.tls_private_key_file)?,
+            shutdown_delay: options.shutdown_delay_duration,
         })
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{ConnectOptions, SqlSafeStr};
+use tokio_util::sync::CancellationToken;
 
 /// The wait between two attempts to reach the database at the start.
 const RETRY_WAIT: Duration = Duration::from_secs(1);
@@ -42,6 +43,26 @@ pub fn migrator() -> Migrator {
     let mut migrator = Migrator::with_migrations(MIGRATIONS.iter().flat_map(both_ways).collect());
     migrator.dangerous_set_table_name("public.brokkr_work_migrations");
     migrator
+}
+
+/// Migrates beside a server that listens already, until `stop`, and cancels `migrated` when that is done. A
+/// failure cancels `stop`, because nothing can be served then.
+///
+/// # Errors
+/// As [`migrate`].
+pub async fn bring_up_to_date(
+    database: &PgConnectOptions,
+    migrated: &CancellationToken,
+    stop: &CancellationToken,
+) -> Result<(), sqlx::migrate::MigrateError> {
+    let Some(result) = stop.run_until_cancelled(migrate(database)).await else {
+        return Ok(());
+    };
+    match &result {
+        Ok(()) => migrated.cancel(),
+        Err(_) => stop.cancel(),
+    }
+    result
 }
 
 /// Migrates, waiting for a database that cannot be reached yet.

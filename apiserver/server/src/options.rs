@@ -2,7 +2,9 @@
 
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
+use brokkr_apis::work::v1alpha1::{self, ParseDurationError};
 use clap::{Parser, ValueEnum};
 
 /// Serves work.brokkr.io to a Kubernetes cluster, from PostgreSQL.
@@ -46,6 +48,11 @@ pub struct Options {
     #[arg(long, value_name = "FILE")]
     pub tls_private_key_file: PathBuf,
 
+    /// How long to serve on after SIGTERM while readiness fails already, such as 10s; behind a Service,
+    /// what its load balancers take to notice
+    #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = duration)]
+    pub shutdown_delay_duration: Duration,
+
     /// Form of the log
     #[arg(long, value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
@@ -86,4 +93,8 @@ impl From<LogLevel> for tracing::level_filters::LevelFilter {
             LogLevel::Debug => Self::DEBUG,
         }
     }
+}
+
+fn duration(text: &str) -> Result<Duration, ParseDurationError> {
+    v1alpha1::Duration::from_text(text).parse()
 }

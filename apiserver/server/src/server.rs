@@ -31,13 +31,13 @@ pub async fn run(config: CompletedConfig) -> anyhow::Result<()> {
         .map_err(|_| anyhow::anyhow!("another TLS provider is installed"))?;
     let stop = stop_on_signal()?;
     let client = client(&config).await?;
-    migrate::migrate(&config.database)
-        .await
-        .context("migrating the database")?;
 
     // Storage and what feeds on it outlive the requests that use them.
     let background = CancellationToken::new();
-    let storage = install::storage(config.database.clone()).start(&background);
+    let migrated = CancellationToken::new();
+    let storage = install::storage(config.database.clone())
+        .after(migrated.clone().cancelled_owned())
+        .start(&background);
     let (namespaces, following) = NamespaceLifecycle::follow(client.clone(), background.clone());
     let auth = DelegatedAuth::connect(
         client.clone(),
@@ -47,7 +47,7 @@ pub async fn run(config: CompletedConfig) -> anyhow::Result<()> {
     .await?;
     let queue = Arc::new(Queue::new(storage.clone(), Arc::new(namespaces.clone())));
     let sweeper = Sweeper::new(storage.clone(), Arc::new(namespaces.clone()));
-    let sweeping = tokio::spawn(sweeper.run(background.clone()));
+    let sweeping = tokio::spawn(sweep(sweeper, migrated.clone(), background.clone()));
     let recorder = Recorder::start(client.clone(), &instance(), &background);
     let recording = tokio::spawn(events::run(storage.clone(), recorder, background.clone()));
     let groups = vec![install::api_group(&storage, &queue)];
@@ -64,20 +64,30 @@ pub async fn run(config: CompletedConfig) -> anyhow::Result<()> {
         handler: Arc::new(handler),
     };
     let server = GenericApiServer::new(serving_options(&config).complete()?, parts);
-    server
+    let server = server
         .bind()
         .await
-        .with_context(|| format!("listening on {}", config.address))?
-        .run(stop)
-        .await;
+        .with_context(|| format!("listening on {}", config.address))?;
+    // A database that is away is waited for while health, discovery and OpenAPI are served: restarting
+    // this process would mend nothing.
+    let migrating = migrate::bring_up_to_date(&config.database, &migrated, &stop);
+    let (schema, ()) = tokio::join!(migrating, server.run(stop.clone()));
 
     background.cancel();
+    schema.context("migrating the database")?;
     sweeping.await.context("serving the queue")?;
     recording.await.context("following orders for Events")?;
     auth.stopped().await;
     following.await.context("following namespaces")?;
     storage.shutdown().await;
     Ok(())
+}
+
+/// Serves the queue once its tables are there, until `stop`.
+async fn sweep(sweeper: Sweeper, migrated: CancellationToken, stop: CancellationToken) {
+    if stop.run_until_cancelled(migrated.cancelled()).await.is_some() {
+        sweeper.run(stop.clone()).await;
+    }
 }
 
 /// What Events call this replica: the name of its pod.
@@ -105,6 +115,7 @@ fn serving_options(config: &CompletedConfig) -> ServingOptions {
     };
     ServingOptions {
         bind_address: config.address,
+        shutdown_delay: config.shutdown_delay,
         ..ServingOptions::new(certificate)
     }
 }
