@@ -9,6 +9,7 @@
 //! what is behind the filters is one [`Handler`].
 
 mod body;
+mod certificate_expiry;
 mod connection;
 pub mod delegated_auth;
 pub(crate) mod delegation;

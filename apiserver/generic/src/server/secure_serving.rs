@@ -20,6 +20,7 @@ use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{DigitallySignedStruct, DistinguishedName, ServerConfig, SignatureScheme};
 use tokio_util::sync::CancellationToken;
 
+use super::certificate_expiry::{Reminder, ValidityPeriod};
 use super::options::ServingCertificate;
 
 /// The serving certificate cannot be used.
@@ -62,6 +63,7 @@ pub(crate) struct SecureServing {
 
 struct Loaded {
     pair: KeyPair,
+    validity: ValidityPeriod,
     config: Arc<ServerConfig>,
 }
 
@@ -83,8 +85,10 @@ impl SecureServing {
 
     /// Reads the files again and again until `stop`. Contents are compared rather than times: a mounted
     /// Secret is replaced through symbolic links whose times say little. When certificate and key do not
-    /// fit, as between two writes, the last good pair stays.
+    /// fit, as between two writes, the last good pair stays. What is served is reminded of when it ends.
     pub(crate) async fn reload_until(self: Arc<Self>, stop: CancellationToken) {
+        let mut reminder = Reminder::default();
+        reminder.look(self.current.load().validity);
         if matches!(self.source, ServingCertificate::Pem { .. }) {
             return;
         }
@@ -92,6 +96,7 @@ impl SecureServing {
             .await
             .is_err()
         {
+            reminder.look(self.current.load().validity);
             let serving = Arc::clone(&self);
             let reloaded = tokio::task::spawn_blocking(move || serving.reload()).await;
             if let Ok(Err(error)) = reloaded {
@@ -148,6 +153,14 @@ impl Loaded {
             .collect::<Result<Vec<_>, _>>()
             .map_err(unreadable("certificate"))?;
         let key = PrivateKeyDer::from_pem_slice(&pair.private_key).map_err(unreadable("private key"))?;
+        let leaf = chain.first().ok_or_else(|| SecureServingError::Pem {
+            part: "certificate",
+            problem: "the file holds none".to_owned(),
+        })?;
+        let validity = ValidityPeriod::of(leaf).map_err(|problem| SecureServingError::Pem {
+            part: "certificate",
+            problem,
+        })?;
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let verifier = AnyClientCertificate::new(&provider);
         let mut config = ServerConfig::builder_with_provider(provider)
@@ -157,6 +170,7 @@ impl Loaded {
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         Ok(Self {
             pair,
+            validity,
             config: Arc::new(config),
         })
     }

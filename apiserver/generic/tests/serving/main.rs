@@ -4,6 +4,7 @@
 
 mod access_review;
 mod authorization;
+mod certificate;
 mod client;
 mod cluster;
 mod config_map;
