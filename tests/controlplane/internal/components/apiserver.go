@@ -23,7 +23,7 @@ func (c *Cluster) startAPIServer(context.Context) error {
 		return err
 	}
 	c.serverURL = fmt.Sprintf("https://%s:%d", loopback, port)
-	arguments := slices.Concat(c.servingFlags(port), c.identityFlags(), c.frontProxyFlags(), c.kubeletFlags())
+	arguments := slices.Concat(c.servingFlags(port), c.identityFlags(), c.frontProxyFlags(), c.kubeletFlags(), c.auditFlags())
 	_, err = c.supervisor.Start(process.Spec{
 		Name: buildcache.APIServer,
 		Path: c.binaries.Path(buildcache.APIServer),

@@ -70,6 +70,9 @@ func (c *Cluster) Start(ctx context.Context) error {
 	if err := c.startEtcd(ctx); err != nil || !c.set.Has(APIServer) {
 		return err
 	}
+	if err := c.writeAuditPolicy(); err != nil {
+		return err
+	}
 	if err := c.startAPIServer(ctx); err != nil {
 		return err
 	}

@@ -15,9 +15,12 @@ import (
 var controllers = []string{
 	"clusterrole-aggregation-controller",
 	"cronjob-controller",
+	"deployment-controller",
+	"endpointslice-controller",
 	"garbage-collector-controller",
 	"job-controller",
 	"namespace-controller",
+	"replicaset-controller",
 	"resourcequota-controller",
 	"root-ca-certificate-publisher-controller",
 	"serviceaccount-controller",
