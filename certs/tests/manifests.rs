@@ -109,14 +109,16 @@ fn directory() -> PathBuf {
         .join("apiservice")
 }
 
+/// The files of `apiservice/` and of its folder for agents, named from there, with their texts.
 fn files() -> Vec<(String, String)> {
-    let entries = fs::read_dir(directory())
-        .unwrap()
-        .map(|entry| entry.unwrap().path());
-    let yaml = entries.filter(|path| path.extension().is_some_and(|extension| extension == "yaml"));
+    let folders = [directory(), directory().join("agent")];
+    let entries = folders.iter().flat_map(|folder| fs::read_dir(folder).unwrap());
+    let yaml = entries
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "yaml"));
     yaml.map(|path| {
-        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
-        (name, fs::read_to_string(path).unwrap())
+        let name = path.strip_prefix(directory()).unwrap().to_str().unwrap();
+        (name.to_owned(), fs::read_to_string(&path).unwrap())
     })
     .collect()
 }
@@ -135,7 +137,8 @@ fn manifests() -> Vec<Manifest> {
             object,
         }));
     }
-    manifests.retain(|manifest| manifest.kind() != "Kustomization");
+    // A file without a kind is no object of a cluster: a kustomization puts it into a ConfigMap.
+    manifests.retain(|manifest| manifest.object["kind"].is_string() && manifest.kind() != "Kustomization");
     manifests
 }
 
@@ -159,6 +162,16 @@ fn no_role_holds_wildcards_secrets_or_the_right_to_hand_out_rights() {
         }
     }
     assert!(rules >= 15, "only {rules} rules were seen");
+}
+
+#[test]
+fn namespace_of_the_server_is_the_same_object_for_hub_and_agent() {
+    let namespaces: Vec<_> = manifests()
+        .into_iter()
+        .filter(|it| it.kind() == "Namespace" && it.name() == "brokkr-system")
+        .collect();
+    assert_eq!(namespaces.len(), 2);
+    assert_eq!(namespaces[0].object, namespaces[1].object);
 }
 
 #[test]
@@ -344,21 +357,121 @@ fn apiservice_points_to_the_service_and_takes_the_minted_bundle() {
 #[test]
 fn every_file_says_who_gets_it_and_is_applied_by_someone() {
     let files = files();
-    let (_, kustomization) = files
-        .iter()
-        .find(|(name, _)| name == "kustomization.yaml")
-        .unwrap();
     for (name, text) in &files {
         assert!(text.starts_with("# "), "{name} opens with no comment");
-        let listed = kustomization.contains(&format!("- {name}\n"));
+        let (folder, file) = name.rsplit_once('/').unwrap_or(("", name));
+        let of_folder = Path::new(folder).join("kustomization.yaml");
+        let (_, kustomization) = files
+            .iter()
+            .find(|(name, _)| Path::new(name) == of_folder)
+            .unwrap();
+        let listed = kustomization.contains(&format!("- {file}\n"));
         let is_template = text.contains("kubectl apply -f") || text.contains("filled in the same way");
         assert!(
-            listed || is_template,
-            "{name} is neither in kustomization.yaml nor says how it is applied"
+            listed || is_template || file == "kustomization.yaml",
+            "{name} is neither in {} nor says how it is applied",
+            of_folder.display()
         );
         assert!(
-            kustomization.contains(name) || name == "kustomization.yaml",
-            "kustomization.yaml is silent on {name}"
+            kustomization.contains(file) || file == "kustomization.yaml",
+            "{} is silent on {name}",
+            of_folder.display()
         );
     }
+}
+
+/// The pod template of a Deployment with its one container.
+fn pod(deployment: &Value) -> (&Value, &Value) {
+    let pod = &deployment["spec"]["template"]["spec"];
+    assert_eq!(pod["containers"].as_array().map(Vec::len), Some(1));
+    (pod, &pod["containers"][0])
+}
+
+#[test]
+fn server_is_rolled_out_drained_and_evicted_without_a_gap() {
+    let deployment = one("Deployment", "brokkr-apiserver").object;
+    let budget = one("PodDisruptionBudget", "brokkr-apiserver").object;
+    let (pod, container) = pod(&deployment);
+    let spec = &deployment["spec"];
+
+    assert!(spec["replicas"].as_u64().unwrap() >= 2);
+    assert_eq!(spec["strategy"]["rollingUpdate"]["maxUnavailable"], 0);
+    assert_eq!(budget["spec"]["selector"], spec["selector"]);
+    assert_eq!(budget["spec"]["maxUnavailable"], 1);
+    // What the shutdown takes at most: the delay that the flag sets, and the drain of the library.
+    let arguments = container["args"].as_array().unwrap();
+    let delay = arguments
+        .iter()
+        .find_map(|it| it.as_str().unwrap().strip_prefix("--shutdown-delay-duration="))
+        .and_then(|delay| delay.strip_suffix('s')?.parse::<u64>().ok())
+        .unwrap();
+    assert!(delay >= 5, "load balancers need some seconds to notice");
+    assert!(pod["terminationGracePeriodSeconds"].as_u64().unwrap() > delay + 60);
+    for constraint in pod["topologySpreadConstraints"].as_array().unwrap() {
+        assert_eq!(constraint["labelSelector"], spec["selector"]);
+    }
+}
+
+#[test]
+fn probes_ask_for_life_and_readiness_and_the_service_finds_the_port() {
+    let deployment = one("Deployment", "brokkr-apiserver").object;
+    let service = one("Service", "brokkr-apiserver").object;
+    let (_, container) = pod(&deployment);
+    let port = &container["ports"][0]["name"];
+
+    assert_eq!(&service["spec"]["ports"][0]["targetPort"], port);
+    assert_eq!(
+        service["spec"]["selector"],
+        deployment["spec"]["selector"]["matchLabels"]
+    );
+    for (probe, path) in [("livenessProbe", "/livez"), ("readinessProbe", "/readyz")] {
+        let request = &container[probe]["httpGet"];
+        assert_eq!(
+            (&request["path"], &request["port"]),
+            (&Value::from(path), port),
+            "{probe}"
+        );
+        assert_eq!(request["scheme"], "HTTPS", "{probe}");
+    }
+    let limit = &one("NetworkPolicy", "brokkr-apiserver").object["spec"]["ingress"];
+    assert_eq!(&limit[0]["ports"][0]["port"], port);
+}
+
+#[test]
+fn secrets_are_mounted_as_directories_that_are_kept_up_to_date_and_never_put_into_the_environment() {
+    for name in ["brokkr-apiserver", "brokkr-agent"] {
+        let deployment = one("Deployment", name);
+        let (pod, container) = pod(&deployment.object);
+        let volumes = pod["volumes"].as_array().unwrap();
+        let secrets = volumes.iter().filter(|volume| volume["secret"].is_object());
+        for volume in secrets {
+            let mounts = container["volumeMounts"].as_array().unwrap();
+            let mount = mounts
+                .iter()
+                .find(|mount| mount["name"] == volume["name"])
+                .unwrap();
+            assert!(mount["subPath"].is_null(), "{}: {volume}", deployment.place());
+            assert_eq!(mount["readOnly"], true, "{}: {volume}", deployment.place());
+        }
+        let text = container.to_string();
+        assert!(
+            !text.contains("secretKeyRef") && !text.contains("secretRef"),
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn one_agent_process_runs_at_a_time_and_nobody_calls_it() {
+    let deployment = one("Deployment", "brokkr-agent").object;
+    let policy = one("NetworkPolicy", "brokkr-agent").object;
+
+    assert_eq!(deployment["spec"]["replicas"], 1);
+    assert_eq!(deployment["spec"]["strategy"]["type"], "Recreate");
+    assert!(pod(&deployment).1["ports"].is_null());
+    assert_eq!(policy["spec"]["ingress"], Value::Array(Vec::new()));
+    assert_eq!(
+        policy["spec"]["podSelector"]["matchLabels"],
+        deployment["spec"]["selector"]["matchLabels"]
+    );
 }

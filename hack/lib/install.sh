@@ -9,26 +9,51 @@ free_port() {
   python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
 }
 
-# The server is a process, not a pod: its Service is an alias of localhost, and the APIService names
-# the port of the process.
 install_api_service() {
   "${BIN}/brokkr-certs" serving --dir "${STATE_DIR}/certificates" --service brokkr-apiserver --namespace brokkr-system
   free_port >"${STATE_DIR}/server-port"
-  local port bundle
-  port=$(<"${STATE_DIR}/server-port")
-  bundle=$("${BIN}/brokkr-certs" ca-bundle --dir "${STATE_DIR}/certificates")
-  kubectl apply -f "${ROOT}/apiservice/namespace.yaml"
-  kubectl create service externalname brokkr-apiserver --namespace brokkr-system --external-name localhost
-  kubectl kustomize "${ROOT}/apiservice" |
-    sed -e "s|\${CA_BUNDLE}|${bundle}|" |
-    without_service |
-    sed -e "/kind: APIService/,\$ s|port: 443|port: ${port}|" |
-    kubectl apply -f -
+  write_hub_overlay "${STATE_DIR}/hub"
+  kubectl apply -k "${STATE_DIR}/hub"
   account_kubeconfig server brokkr-system brokkr-apiserver
 }
 
-# Drops the document of kind Service from a stream of YAML documents.
-without_service() { awk 'BEGIN { RS = ORS = "---\n" } !/\nkind: Service\n/'; }
+# write_hub_overlay FOLDER: the shipped manifests for a server that is a process and no pod. Its Service is
+# an alias of localhost, the APIService names the port of the process, and what is about pods is left out.
+write_hub_overlay() {
+  "${BIN}/brokkr-certs" manifests --dir "${STATE_DIR}/certificates" --output "$1"
+  cat >"$1/kustomization.yaml" <<TEXT
+apiVersion: kustomize.config.k8s.io/v1beta1
+kind: Kustomization
+resources:
+  - $(realpath --relative-to "$1" "${ROOT}/apiservice")
+patches:
+  - path: ca-bundle.yaml
+  - patch: |-
+      apiVersion: apiregistration.k8s.io/v1
+      kind: APIService
+      metadata: {name: v1alpha1.work.brokkr.io}
+      spec: {service: {port: $(<"${STATE_DIR}/server-port")}}
+  - patch: |-
+      apiVersion: v1
+      kind: Service
+      metadata: {name: brokkr-apiserver, namespace: brokkr-system}
+      spec: {type: ExternalName, externalName: localhost}
+$(without apps/v1 Deployment)
+$(without policy/v1 PodDisruptionBudget)
+$(without networking.k8s.io/v1 NetworkPolicy)
+TEXT
+}
+
+# A patch that takes the server's object of this kind out.
+without() {
+  cat <<TEXT
+  - patch: |-
+      \$patch: delete
+      apiVersion: $1
+      kind: $2
+      metadata: {name: brokkr-apiserver, namespace: brokkr-system}
+TEXT
+}
 
 start_server() {
   start_process server "${LOG_DIR}/server.log" "${BIN}/brokkr-apiserver" \
@@ -59,7 +84,7 @@ install_agent() {
   sed "s|\${AGENT_NAME}|${AGENT_NAME}|g" "${ROOT}/apiservice/roles-agent.yaml" | kubectl apply -f -
   kubectl create clusterrolebinding "brokkr-agent-orders:${AGENT_NAME}" \
     --clusterrole brokkr-agent-orders --serviceaccount "brokkr-agents:${AGENT_NAME}"
-  kubectl apply -f "${ROOT}/apiservice/roles-agent-cluster.yaml"
+  kubectl apply -f "${ROOT}/apiservice/agent/rbac.yaml"
   install_work_namespace "${WORK_NAMESPACE}"
   sed "s|\${AGENT_NAME}|${AGENT_NAME}|g" "${ROOT}/docs/samples/agent.yaml" | kubectl apply -f -
   account_kubeconfig agent-hub brokkr-agents "${AGENT_NAME}"
@@ -84,9 +109,10 @@ start_agent() {
 # Takes everything above out of a control plane that goes on without us.
 uninstall() {
   kubectl delete namespace "${WORK_NAMESPACE}" --ignore-not-found --wait=false
-  kubectl kustomize "${ROOT}/apiservice" | kubectl delete --ignore-not-found --wait=false -f -
+  [[ -e "${STATE_DIR}/hub/kustomization.yaml" ]] &&
+    kubectl delete -k "${STATE_DIR}/hub" --ignore-not-found --wait=false
   sed "s|\${AGENT_NAME}|${AGENT_NAME}|g" "${ROOT}/apiservice/roles-agent.yaml" |
     kubectl delete --ignore-not-found --wait=false -f -
   kubectl delete clusterrolebinding "brokkr-agent-orders:${AGENT_NAME}" --ignore-not-found
-  kubectl delete --ignore-not-found --wait=false -f "${ROOT}/apiservice/roles-agent-cluster.yaml"
+  kubectl delete --ignore-not-found --wait=false -f "${ROOT}/apiservice/agent/rbac.yaml"
 }
