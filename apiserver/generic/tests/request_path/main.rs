@@ -28,6 +28,7 @@ mod namespaces;
 mod outage;
 mod polish;
 mod server;
+mod serving;
 mod subresources;
 mod transport;
 mod update;

@@ -1,21 +1,12 @@
 //! Starts a server on a database of its own for one test; it ends with the test.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::sync::Arc;
 
-use async_trait::async_trait;
-use brokkr_certs::{CertificateAuthority, ClientRequest, IssuedCertificate, ServingRequest, Validity};
-use generic_apiserver::admission::{Admission, CreateAttributes};
-use generic_apiserver::authentication::{
-    AuthenticationConfig, ClientCert, SharedAuthenticationConfig, Union, UserInfo,
-};
-use generic_apiserver::authorization::{Attributes, AuthorizationError, Authorizer, Decision};
+use generic_apiserver::admission::Admission;
+use generic_apiserver::authorization::Authorizer;
 use generic_apiserver::endpoints::{ApiGroup, ApiVersion, Endpoints};
-use generic_apiserver::registry::{RegistryError, Store};
-use generic_apiserver::server::{
-    GenericApiServer, HealthChecks, ServerParts, ServingCertificate, ServingOptions, VersionInfo,
-};
+use generic_apiserver::registry::Store;
 use generic_apiserver::storage::{Storage, StorageOptions, migrator};
 use serde_json::{Value, json};
 use sqlx::postgres::PgConnection;
@@ -27,6 +18,7 @@ use crate::client::Client;
 use crate::fischer::{self, FischerStrategy};
 use crate::flunder::{self, FlunderStrategy, GROUP};
 use crate::polish::{Friends, Polish, Scrap};
+use crate::serving::{AnyNamespace, Everyone, Pki, serve};
 
 /// The flunders of namespace `n`.
 pub(crate) const N: &str = "/apis/test.example.com/v1/namespaces/n/flunders";
@@ -62,26 +54,6 @@ impl Default for Setup {
             admission: Arc::new(AnyNamespace),
             authorizer: Arc::new(Everyone),
         }
-    }
-}
-
-/// Every namespace exists and stays.
-struct AnyNamespace;
-
-#[async_trait]
-impl Admission for AnyNamespace {
-    async fn admit_create(&self, _: CreateAttributes<'_>) -> Result<(), RegistryError> {
-        Ok(())
-    }
-}
-
-/// Everybody may do everything: permissions are not what is tested here.
-struct Everyone;
-
-#[async_trait]
-impl Authorizer for Everyone {
-    async fn authorize(&self, _: &UserInfo, _: &Attributes) -> Result<Decision, AuthorizationError> {
-        Ok(Decision::Allow)
     }
 }
 
@@ -158,35 +130,6 @@ fn group(storage: &Storage) -> ApiGroup {
     }
 }
 
-async fn serve(
-    endpoints: Endpoints,
-    authorizer: Arc<dyn Authorizer>,
-    stop: &CancellationToken,
-) -> SocketAddr {
-    let pki = Pki::shared();
-    let mut options = ServingOptions::new(ServingCertificate::Pem {
-        certificate: pki.serving.certificate_pem().to_owned(),
-        private_key: pki.serving.private_key_pem().to_owned(),
-    });
-    options.bind_address = SocketAddr::from(([127, 0, 0, 1], 0));
-    options.drain_timeout = Duration::from_secs(5);
-    let published = [("client-ca-file".to_owned(), pki.ca.clone())].into();
-    let config = AuthenticationConfig::from_config_map(&published).unwrap();
-    let by_certificate = ClientCert::new(SharedAuthenticationConfig::new(config));
-    let parts = ServerParts {
-        authenticator: Arc::new(Union::new(vec![Arc::new(by_certificate)]).or_anonymous()),
-        authorizer,
-        health: HealthChecks::default(),
-        version: VersionInfo::of_crate("1.2.3"),
-        handler: Arc::new(endpoints),
-    };
-    let server = GenericApiServer::new(options.complete().unwrap(), parts);
-    let bound = server.bind().await.unwrap();
-    let address = bound.address();
-    tokio::spawn(bound.run(stop.clone()));
-    address
-}
-
 /// A database with the schema.
 pub(crate) async fn database(postgres: &TestPostgres) -> TestDatabase {
     let database = postgres.create_database().await.unwrap();
@@ -196,29 +139,6 @@ pub(crate) async fn database(postgres: &TestPostgres) -> TestDatabase {
     migrator().run_direct(None, &mut connection, false).await.unwrap();
     connection.execute(SCHEMA).await.unwrap();
     database
-}
-
-/// The certificates of all tests: one authority signs everything.
-pub(crate) struct Pki {
-    pub(crate) ca: String,
-    serving: IssuedCertificate,
-    pub(crate) jane: IssuedCertificate,
-}
-
-impl Pki {
-    pub(crate) fn shared() -> &'static Self {
-        static SHARED: OnceLock<Pki> = OnceLock::new();
-        SHARED.get_or_init(|| {
-            let authority = CertificateAuthority::create("ca", Validity::authority_default()).unwrap();
-            Self {
-                ca: authority.certificate_pem().unwrap(),
-                serving: authority
-                    .issue_serving(&ServingRequest::new("api", "brokkr"))
-                    .unwrap(),
-                jane: authority.issue_client(&ClientRequest::new("jane")).unwrap(),
-            }
-        })
-    }
 }
 
 /// The body of a flunder.

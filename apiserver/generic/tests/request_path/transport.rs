@@ -10,7 +10,8 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use crate::client::config;
-use crate::server::{N, Pki, Server};
+use crate::server::{N, Server};
+use crate::serving::Pki;
 
 /// Whether a client that trusts this CA takes the server for the one of this name.
 async fn trusts(server: &Server, ca: &str, name: &str) -> bool {

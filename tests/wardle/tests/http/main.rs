@@ -11,6 +11,8 @@ mod bump;
 mod client;
 mod documents;
 mod server;
+#[path = "../../../../apiserver/generic/tests/request_path/serving.rs"]
+mod serving;
 mod subresources;
 mod versions;
 mod watch;
