@@ -8,6 +8,7 @@
 //! What this leaves out: migrations; the caller runs those it needs.
 
 mod cluster;
+mod proxy;
 
 use std::str::FromStr;
 use std::sync::OnceLock;
@@ -19,6 +20,7 @@ use sqlx::{AssertSqlSafe, Connection};
 
 use cluster::Cluster;
 pub use cluster::Durability;
+pub use proxy::{Loss, Proxy};
 
 /// A PostgreSQL server for tests.
 #[derive(Debug)]

@@ -7,11 +7,10 @@ use generic_apiserver::storage::{Freshness, Storage, StorageError, StorageOption
 use serde_json::json;
 use sqlx::ConnectOptions;
 use sqlx::postgres::PgConnectOptions;
-use test_postgres::{Durability, TestPostgres};
+use test_postgres::{Durability, Loss, Proxy, TestPostgres};
 
 use crate::barrier::{Barrier, HELD, Moment};
 use crate::fixture::*;
-use crate::proxy::Proxy;
 
 async fn exists(storage: &Storage, name: &str) -> bool {
     let deadline = Instant::now() + SOON;
@@ -94,8 +93,8 @@ async fn a_replica_killed_between_commit_and_reply_leaves_the_change_whole() {
     let fixture = Fixture::new().await;
     let start = fixture.storage.current_version().await.unwrap();
     let mut watch = fixture.storage.watch_from(WatchStart::After(start)).await;
-    let proxy = Proxy::before(&fixture.database.connect_options());
-    proxy.hold_the_next_answer_to("; commit");
+    let proxy = Proxy::before(&fixture.database.connect_options()).unwrap();
+    proxy.lose(Loss::Answer, "; commit");
     let mut child = tokio::process::Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "--nocapture"])
         .arg("durability::a_replica_killed_between_commit_and_reply_leaves_the_change_whole")

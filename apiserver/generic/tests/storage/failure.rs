@@ -7,7 +7,7 @@ use generic_apiserver::storage::{
     Freshness, ListOptions, ListVersion, Storage, StorageError, StorageOptions, WatchStart,
 };
 use serde_json::json;
-use test_postgres::{Durability, TestPostgres};
+use test_postgres::{Durability, Loss, Proxy, TestPostgres};
 
 use crate::fixture::*;
 
@@ -336,7 +336,7 @@ async fn a_commit_that_did_not_happen_is_found_out_and_made_again() {
 #[tokio::test]
 async fn a_commit_that_did_happen_is_found_out_and_not_made_again() {
     let fixture = Fixture::new().await;
-    let proxy = crate::proxy::Proxy::before(&fixture.database.connect_options());
+    let proxy = Proxy::before(&fixture.database.connect_options()).unwrap();
     let mut options = StorageOptions::new(proxy.connect_options());
     options.transaction_timeout = SOON;
     let storage = Storage::builder(options)
@@ -345,10 +345,10 @@ async fn a_commit_that_did_happen_is_found_out_and_not_made_again() {
         .start(&Default::default());
     storage.create("warm", "red").await;
 
-    proxy.swallow_the_next_answer_to("; commit");
+    proxy.lose(Loss::Connection, "; commit");
     let created = storage.update(creation("a", json!({}))).await;
 
-    assert!(proxy.swallowed());
+    assert!(proxy.has_lost());
     let created = created.expect("the commit has happened");
     let read = storage.get(NOTES, &key("a"), Freshness::Latest).await.unwrap();
     assert_eq!(read.encoded, created.encoded);

@@ -16,7 +16,6 @@ mod list;
 mod log;
 mod order;
 mod prepare;
-mod proxy;
 mod replicas;
 mod set;
 mod watch;

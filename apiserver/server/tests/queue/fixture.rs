@@ -23,7 +23,7 @@ use generic_apiserver::storage::{
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde::de::DeserializeOwned;
-use sqlx::postgres::PgConnection;
+use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, Connection};
 use test_postgres::{TestDatabase, TestPostgres};
 use tokio_util::sync::CancellationToken;
@@ -53,7 +53,8 @@ impl Namespaces for Terminating {
 
 /// A replica on a database of its own.
 pub(crate) struct Fixture {
-    database: Arc<TestDatabase>,
+    database: Option<Arc<TestDatabase>>,
+    pub(crate) connect: PgConnectOptions,
     pub(crate) storage: Storage,
     pub(crate) queue: Arc<Queue>,
     pub(crate) sweeper: Sweeper,
@@ -62,7 +63,11 @@ pub(crate) struct Fixture {
 
 impl Fixture {
     pub(crate) async fn new() -> Self {
-        let database = TestPostgres::shared().create_database().await.unwrap();
+        Self::on_server(TestPostgres::shared()).await
+    }
+
+    pub(crate) async fn on_server(server: &TestPostgres) -> Self {
+        let database = server.create_database().await.unwrap();
         let mut connection = PgConnection::connect_with(&database.connect_options())
             .await
             .unwrap();
@@ -71,16 +76,21 @@ impl Fixture {
             .run_direct(None, &mut connection, false)
             .await
             .unwrap();
-        Self::on(Arc::new(database))
+        Self::on(database.connect_options(), Some(Arc::new(database)))
+    }
+
+    /// A replica on a database that somebody else has prepared.
+    pub(crate) fn beside(connect: PgConnectOptions) -> Self {
+        Self::on(connect, None)
     }
 
     /// Another replica on the same database.
     pub(crate) fn replica(&self) -> Self {
-        Self::on(Arc::clone(&self.database))
+        Self::on(self.connect.clone(), self.database.clone())
     }
 
-    fn on(database: Arc<TestDatabase>) -> Self {
-        let builder = Storage::builder(StorageOptions::new(database.connect_options()))
+    fn on(connect: PgConnectOptions, database: Option<Arc<TestDatabase>>) -> Self {
+        let builder = Storage::builder(StorageOptions::new(connect.clone()))
             .resource(order_table::table())
             .resource(log_table::table())
             .resource(agent_table::table());
@@ -90,6 +100,7 @@ impl Fixture {
         let sweeper = Sweeper::new(storage.clone(), terminating.clone());
         Self {
             database,
+            connect,
             storage,
             queue,
             sweeper,

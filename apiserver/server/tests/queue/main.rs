@@ -5,6 +5,8 @@
 mod ask;
 mod claim;
 mod complete;
+mod crash;
+mod faults;
 mod fixture;
 mod history;
 mod lease;
@@ -12,4 +14,6 @@ mod order;
 mod plan;
 mod request;
 mod ring;
+mod serving;
 mod time;
+mod wake;

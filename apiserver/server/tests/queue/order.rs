@@ -252,3 +252,33 @@ async fn terms_that_are_new_match_an_agent_that_changes_in_the_same_transaction(
 
     assert_eq!(names(&fixture.claim("east", 10).await), ["anywhere", "by-label"]);
 }
+
+#[tokio::test]
+async fn namespace_that_comes_late_is_served_next_and_in_turn() {
+    let fixture = Fixture::new().await;
+    fixture.agent("east").await;
+    let create = async |namespace: &str, number: usize| {
+        fixture
+            .order_with(&format!("{namespace}{number}"), |order| {
+                order.metadata.namespace = Some(namespace.to_owned());
+            })
+            .await;
+    };
+    for number in 0..30 {
+        create("flood", number).await;
+    }
+    assert_eq!(fixture.claim("east", 10).await.len(), 10);
+    for number in 0..3 {
+        create("late", number).await;
+    }
+
+    let mut served = Vec::new();
+    for _ in 0..7 {
+        served.extend(fixture.claim("east", 1).await);
+    }
+
+    let expected = [
+        "flood10", "late0", "flood11", "late1", "flood12", "late2", "flood13",
+    ];
+    assert_eq!(names(&served), expected);
+}

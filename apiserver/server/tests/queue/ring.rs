@@ -1,7 +1,17 @@
 //! Who is woken, and when.
 
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use brokkr_apis::work::v1alpha1::Agent;
+use brokkr_apiserver::queue::Sweeper;
+use brokkr_apiserver::registry::agent::table::AGENTS;
+use futures::StreamExt;
+use generic_apiserver::storage::{Freshness, Selection, WatchEvent, WatchOptions, WatchStart};
+use tokio_util::sync::CancellationToken;
+
 use crate::ask::{labelled, success};
-use crate::fixture::Fixture;
+use crate::fixture::{Fixture, SOON, read};
 
 #[tokio::test]
 async fn new_order_rings_an_idle_agent_that_matches_in_its_own_transaction() {
@@ -174,4 +184,59 @@ async fn own_completion_rings_nobody_and_a_lost_claim_rings_its_holder() {
     fixture.age_lease(&grants[1].uid).await;
     fixture.sweep().await;
     assert_eq!(fixture.wake("east").await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn order_created_through_one_replica_wakes_an_agent_that_watches_another() {
+    let first = Fixture::new().await;
+    let second = first.replica();
+    first.agent("east").await;
+    assert_eq!(second.claim("east", 1).await, []);
+    let options = WatchOptions {
+        namespace: None,
+        selection: Selection::default(),
+        start: WatchStart::Now(Freshness::Latest),
+        bookmarks: false,
+    };
+    let mut watch = second.storage.watch(AGENTS, options).await.unwrap();
+
+    first.order("one").await;
+
+    let event = tokio::time::timeout(SOON, watch.next()).await.expect("the bell");
+    let WatchEvent::Object(_, rung) = event.unwrap().unwrap() else {
+        panic!("a bookmark")
+    };
+    assert_eq!(read::<Agent>(&rung).status.unwrap().wake, 1);
+    assert_eq!(second.claim("east", 1).await.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn replicas_ring_one_agent_after_the_other_a_second_apart() {
+    let first = Fixture::new().await;
+    let second = first.replica();
+    for agent in ["dead", "deaf", "alive"] {
+        first.agent(agent).await;
+        first.claim(agent, 1).await;
+    }
+    let token = CancellationToken::new();
+    let sweepers = [&first, &second].map(|replica| {
+        let sweeper = Sweeper::new(replica.storage.clone(), Arc::clone(&replica.terminating) as _);
+        tokio::spawn(sweeper.run(token.clone()))
+    });
+
+    let created = Instant::now();
+    first.order("one").await;
+    let mut rung = Vec::new();
+    for agent in ["dead", "deaf", "alive"] {
+        while first.wake(agent).await == 0 {
+            assert!(created.elapsed() < SOON, "{agent} is not rung");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        rung.push(created.elapsed());
+    }
+    token.cancel();
+    futures::future::join_all(sweepers).await;
+
+    assert!(rung[1] >= Duration::from_secs(1), "{rung:?}");
+    assert!(rung[2] >= Duration::from_secs(2), "{rung:?}");
 }
