@@ -91,6 +91,7 @@ fn index<'p>(paths: impl Iterator<Item = &'p String>) -> Value {
         "/apis",
         "/healthz",
         "/livez",
+        "/metrics",
         "/openapi/v2",
         "/openapi/v3",
         "/readyz",
@@ -196,6 +197,12 @@ fn subresources(storage: &dyn RestStorage) -> Vec<Subresource> {
         .collect();
     all.sort_unstable_by_key(|subresource| subresource.name);
     all
+}
+
+/// The names of the subresources, `status` included.
+pub(super) fn subresource_names(storage: &dyn RestStorage) -> Vec<&'static str> {
+    let subresources = subresources(storage).into_iter();
+    subresources.map(|subresource| subresource.name).collect()
 }
 
 fn verbs(verbs: &[Verb]) -> Vec<&'static str> {

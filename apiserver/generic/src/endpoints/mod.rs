@@ -81,6 +81,26 @@ pub struct ApiVersion {
     pub resources: Vec<Arc<dyn RestStorage>>,
 }
 
+/// A resource or subresource that is served.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ServedResource {
+    /// The plural resource.
+    pub resource: String,
+    /// The subresource; empty = the resource itself.
+    pub subresource: String,
+    /// The API group.
+    pub group: String,
+    /// The version.
+    pub version: String,
+}
+
+impl ServedResource {
+    /// The fields in the order in which they are compared.
+    pub(crate) fn as_tuple(&self) -> (&str, &str, &str, &str) {
+        (&self.resource, &self.subresource, &self.group, &self.version)
+    }
+}
+
 /// Answers every request about resources, and the documents that describe them.
 pub struct Endpoints {
     groups: Vec<ApiGroup>,
@@ -100,6 +120,35 @@ impl Endpoints {
             groups,
             admission,
         }
+    }
+
+    /// All resources with their subresources.
+    #[must_use]
+    pub fn served(&self) -> Vec<ServedResource> {
+        let versions = self
+            .groups
+            .iter()
+            .flat_map(|group| group.versions.iter().map(move |version| (group, version)));
+        versions
+            .flat_map(|(group, version)| {
+                version
+                    .resources
+                    .iter()
+                    .map(move |storage| (group, version, storage))
+            })
+            .flat_map(|(group, version, storage)| {
+                let named = move |subresource: &str| ServedResource {
+                    resource: storage.info().names.plural.to_owned(),
+                    subresource: subresource.to_owned(),
+                    group: group.name.clone(),
+                    version: version.name.clone(),
+                };
+                discovery::subresource_names(storage.as_ref())
+                    .into_iter()
+                    .chain([""])
+                    .map(named)
+            })
+            .collect()
     }
 
     /// Answers a request; errors are answers too.

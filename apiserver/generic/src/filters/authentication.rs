@@ -2,10 +2,13 @@
 //!
 //! Upstream concept: `endpoints/filters.WithAuthentication`.
 
+use std::time::Instant;
+
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 
 use super::Refusal;
+use super::request_metrics::RequestMetrics;
 use crate::authentication::request_header::strip_prefixed;
 use crate::authentication::{Authentication, Authenticator, PeerCertificates};
 use crate::endpoints::StatusError;
@@ -16,8 +19,11 @@ pub(crate) async fn authenticate(
     authenticator: &dyn Authenticator,
     headers: &mut HeaderMap,
     peer: Option<&PeerCertificates>,
+    metrics: &RequestMetrics,
 ) -> Result<Authentication, Refusal> {
+    let begun = Instant::now();
     let outcome = authenticator.authenticate(headers, peer).await;
+    metrics.authenticated(outcome.as_ref().map(Option::is_some).map_err(drop), begun);
     authenticator.strip(headers);
     strip_prefixed(headers, "x-remote-");
     headers.remove(AUTHORIZATION);

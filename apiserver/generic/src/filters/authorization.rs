@@ -2,9 +2,12 @@
 //!
 //! Upstream concept: `endpoints/filters.WithAuthorization`.
 
+use std::time::Instant;
+
 use http::StatusCode;
 
 use super::Refusal;
+use super::request_metrics::RequestMetrics;
 use crate::authentication::UserInfo;
 use crate::authorization::{Attributes, Authorizer, Decision};
 use crate::endpoints::StatusError;
@@ -17,9 +20,14 @@ pub(crate) async fn authorize(
     authorizer: &dyn Authorizer,
     user: &UserInfo,
     info: &RequestInfo,
+    metrics: &RequestMetrics,
 ) -> Result<(), Refusal> {
     let attributes = Attributes::of(info);
-    match authorizer.authorize(user, &attributes).await {
+    let begun = Instant::now();
+    let outcome = authorizer.authorize(user, &attributes).await;
+    let allowed = outcome.as_ref().map(|decision| *decision == Decision::Allow);
+    metrics.authorized(allowed.map_err(drop), begun);
+    match outcome {
         Ok(Decision::Allow) => Ok(()),
         Ok(Decision::Deny(reason)) => {
             let refusal = Refusal::from(StatusError::forbidden(user, &attributes, &reason));

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use http::StatusCode;
 use http::header::{HeaderValue, RETRY_AFTER};
+use telemetry::{MetricsRegistry, Reading, Readings};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::Refusal;
@@ -28,6 +29,27 @@ impl MaxInFlight {
             reads: Arc::new(Semaphore::new(reads_max)),
             mutations: Arc::new(Semaphore::new(mutations_max)),
         }
+    }
+
+    /// Tells how many places of each kind are taken; `self` was made with these bounds.
+    pub(crate) fn register(&self, registry: &mut MetricsRegistry, reads_max: usize, mutations_max: usize) {
+        let kinds = [
+            ("readOnly", Arc::clone(&self.reads), reads_max),
+            ("mutating", Arc::clone(&self.mutations), mutations_max),
+        ];
+        let read = move || {
+            let taken = |(kind, places, max): &(&'static str, Arc<Semaphore>, usize)| Reading {
+                labels: vec![("request_kind", (*kind).to_owned())],
+                value: max.saturating_sub(places.available_permits()) as f64,
+            };
+            kinds.iter().map(taken).collect()
+        };
+        registry.register(
+            "apiserver_current_inflight_requests",
+            &["request_kind"],
+            "Requests in work that count against the bound of their kind, readOnly or mutating",
+            Readings::gauge(read),
+        );
     }
 
     /// A place, to be held until the answer is sent; None for who needs none: long-running requests, which

@@ -12,6 +12,8 @@ pub(crate) mod max_in_flight;
 pub(crate) mod panic_recovery;
 pub(crate) mod request_deadline;
 pub(crate) mod request_log;
+pub(crate) mod request_metrics;
+pub(crate) mod trace_context;
 pub(crate) mod warnings;
 
 use http::StatusCode;

@@ -99,10 +99,14 @@ pub(super) async fn serve(
 ) -> Result<(), ConnectionError> {
     stream.set_nodelay(true)?;
     let handshake = tokio::time::timeout(HANDSHAKE_TIMEOUT, TlsAcceptor::from(config).accept(stream));
-    let tls = tokio::select! {
+    let accepted = tokio::select! {
         () = phases.draining.cancelled() => return Ok(()),
-        accepted = handshake => accepted??,
+        accepted = handshake => accepted,
     };
+    if !matches!(accepted, Ok(Ok(_))) {
+        chain.handshake_failed();
+    }
+    let tls = accepted??;
     let connection = Arc::new(Connection::of(&tls, &phases));
     let requests = {
         let connection = Arc::clone(&connection);

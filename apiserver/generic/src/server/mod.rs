@@ -25,14 +25,16 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use hyper::body::Incoming;
+use telemetry::MetricsRegistry;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::authentication::Authenticator;
 use crate::authorization::Authorizer;
-use crate::endpoints::{ApiRequest, Endpoints, Response};
+use crate::endpoints::{ApiRequest, Endpoints, Response, ServedResource};
 use crate::filters::max_in_flight::MaxInFlight;
+use crate::filters::request_metrics::RequestMetrics;
 
 pub use delegated_auth::{DelegatedAuth, DelegatedAuthError, DelegatedAuthOptions};
 pub use health::{HealthCheck, HealthChecks};
@@ -48,12 +50,21 @@ pub trait Handler: Send + Sync + 'static {
     /// Answers. Dropped unfinished when the deadline passes or the client leaves; work that must not be
     /// torn belongs to a task of its own.
     async fn handle(&self, request: ApiRequest<Incoming>) -> Response;
+
+    /// The resources it knows: requests for others are counted together.
+    fn served(&self) -> Vec<ServedResource> {
+        Vec::new()
+    }
 }
 
 #[async_trait]
 impl Handler for Endpoints {
     async fn handle(&self, request: ApiRequest<Incoming>) -> Response {
         Self::handle(self, request).await
+    }
+
+    fn served(&self) -> Vec<ServedResource> {
+        Self::served(self)
     }
 }
 
@@ -75,12 +86,14 @@ pub struct ServerParts {
 pub struct GenericApiServer {
     config: CompletedConfig,
     parts: ServerParts,
+    metrics: MetricsRegistry,
 }
 
 /// A server whose address is known and whose connections wait to be accepted.
 pub struct BoundServer {
     config: CompletedConfig,
     parts: ServerParts,
+    metrics: MetricsRegistry,
     listener: TcpListener,
     address: SocketAddr,
 }
@@ -88,8 +101,19 @@ pub struct BoundServer {
 impl GenericApiServer {
     /// A server of these parts.
     #[must_use]
-    pub const fn new(config: CompletedConfig, parts: ServerParts) -> Self {
-        Self { config, parts }
+    pub fn new(config: CompletedConfig, parts: ServerParts) -> Self {
+        Self {
+            config,
+            parts,
+            metrics: MetricsRegistry::default(),
+        }
+    }
+
+    /// Serves these metrics at `/metrics` besides its own; what is registered twice is a mistake.
+    #[must_use]
+    pub fn metrics(mut self, metrics: MetricsRegistry) -> Self {
+        self.metrics = metrics;
+        self
     }
 
     /// Binds the address.
@@ -102,6 +126,7 @@ impl GenericApiServer {
         Ok(BoundServer {
             config: self.config,
             parts: self.parts,
+            metrics: self.metrics,
             listener,
             address,
         })
@@ -124,10 +149,20 @@ impl BoundServer {
         tracing::info!(address = %self.address, "serving");
         let phases = Phases::default();
         let config = &self.config;
+        let max_in_flight = MaxInFlight::new(config.max_requests_in_flight, config.max_mutations_in_flight);
+        let mut registry = self.metrics;
+        max_in_flight.register(
+            &mut registry,
+            config.max_requests_in_flight,
+            config.max_mutations_in_flight,
+        );
+        let metrics = RequestMetrics::register(&mut registry, self.parts.handler.served());
         let chain = Arc::new(HandlerChain {
             authenticator: self.parts.authenticator,
             authorizer: self.parts.authorizer,
-            max_in_flight: MaxInFlight::new(config.max_requests_in_flight, config.max_mutations_in_flight),
+            max_in_flight,
+            metrics,
+            registry,
             health: self.parts.health.with_shutdown(stop.clone()),
             version: self.parts.version,
             handler: self.parts.handler,

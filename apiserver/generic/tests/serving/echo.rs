@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::StreamExt;
-use generic_apiserver::endpoints::{ApiRequest, Response, ResponseBody, full_body};
+use generic_apiserver::endpoints::{ApiRequest, Response, ResponseBody, ServedResource, full_body};
 use generic_apiserver::server::Handler;
 use http::HeaderMap;
 use http_body::Frame;
@@ -24,11 +24,22 @@ pub(crate) struct Echo {
 
 #[async_trait]
 impl Handler for Echo {
+    fn served(&self) -> Vec<ServedResource> {
+        let resource = |subresource: &str| ServedResource {
+            resource: "flunders".to_owned(),
+            subresource: subresource.to_owned(),
+            group: "g.io".to_owned(),
+            version: "v1".to_owned(),
+        };
+        vec![resource(""), resource("status"), resource("log")]
+    }
+
     async fn handle(&self, request: ApiRequest<Incoming>) -> Response {
         let _working = Working::start(&self.in_work);
         match request.info.name.as_str() {
             "panics" => panic!("asked to panic"),
             "hangs" => std::future::pending().await,
+            "very-slow" => tokio::time::sleep(Duration::from_millis(1100)).await,
             "slow" => tokio::time::sleep(Duration::from_millis(300)).await,
             "warns" => {
                 request.context.warn("beware");
@@ -63,6 +74,7 @@ fn description(request: &ApiRequest<Incoming>) -> Value {
         "resource": request.info.resource,
         "name": request.info.name,
         "headers": names(&request.parts.headers),
+        "onward": telemetry::TraceContext::current().map(|context| context.trace_id().to_string()),
         "auditID": request.parts.headers.get("audit-id").and_then(|id| id.to_str().ok()),
     })
 }

@@ -29,13 +29,19 @@ impl Log {
         String::from_utf8(self.0.lock().expect("not poisoned").clone()).expect("UTF-8")
     }
 
-    /// The fields of all request lines of this level.
-    fn requests(&self, level: &str) -> Vec<Value> {
+    /// The fields of all request lines that an operator sees; what was slow on a busy machine is a warning.
+    fn requests(&self) -> Vec<Value> {
+        self.of_levels(&["INFO", "WARN"])
+    }
+
+    /// The fields of all request lines of these levels.
+    fn of_levels(&self, levels: &[&str]) -> Vec<Value> {
         let lines = self.text();
         let lines = lines
             .lines()
             .map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
-        let requests = lines.filter(|line| line["fields"]["message"] == "request" && line["level"] == level);
+        let is_of = |line: &Value| levels.iter().any(|level| line["level"] == *level);
+        let requests = lines.filter(|line| line["fields"]["message"] == "request" && is_of(line));
         requests.map(|line| line["fields"].clone()).collect()
     }
 }
@@ -66,12 +72,12 @@ async fn c061_each_request_leaves_one_line_with_its_audit_id() {
         let client = server
             .client(protocol)
             .with(&issue(&server.pki.client, "jane", &[]));
-        let before = log.requests("INFO").len();
+        let before = log.requests().len();
         let path = "/apis/g.io/v1/namespaces/n/flunders/a?fieldManager=private";
         let answer = client.request(Method::GET, path, &[("audit-id", "id-1")]).await;
-        eventually("logged", async || log.requests("INFO").len() > before).await;
+        eventually("logged", async || log.requests().len() > before).await;
 
-        let lines = log.requests("INFO").split_off(before);
+        let lines = log.requests().split_off(before);
         assert_eq!(lines.len(), 1, "{lines:?}");
         let line = &lines[0];
         assert_eq!(line["audit_id"], "id-1");
@@ -81,7 +87,22 @@ async fn c061_each_request_leaves_one_line_with_its_audit_id() {
         assert_eq!(line["status"], 200);
         assert_eq!(line["body_bytes"], answer.text.len());
         assert_eq!(line["complete"], true);
-        assert!(line["duration_ms"].is_u64());
+        assert_eq!(
+            (&line["resource"], &line["namespace"], &line["name"]),
+            (&"flunders".into(), &"n".into(), &"a".into())
+        );
+        assert!(
+            line.get("subresource").is_none(),
+            "what a request lacks is left out: {line}"
+        );
+        let milliseconds = |field: &str| line[field].as_f64().unwrap_or_else(|| panic!("{field}: {line}"));
+        let parts = ["authentication_ms", "authorization_ms", "handler_ms"].map(milliseconds);
+        assert!(parts.iter().sum::<f64>() <= milliseconds("duration_ms"), "{line}");
+        assert!(
+            (59_000.0..=60_000.0).contains(&milliseconds("limit_ms")),
+            "{line}"
+        );
+        assert_eq!(line["trace_id"].as_str().map(str::len), Some(32));
     }
 }
 
@@ -100,9 +121,9 @@ async fn c024_credentials_and_queries_do_not_reach_the_log() {
         .request(Method::GET, path, &headers)
         .await;
     assert_eq!(refused.status, StatusCode::UNAUTHORIZED);
-    eventually("logged", async || !log.requests("INFO").is_empty()).await;
+    eventually("logged", async || !log.requests().is_empty()).await;
 
-    assert_eq!(log.requests("INFO")[0]["status"], 401);
+    assert_eq!(log.requests()[0]["status"], 401);
     for private in ["s3cr3t", "f0rged", "h3ader", "qu3ry"] {
         // The client of this test logs on the same thread; only the server's lines count.
         let own = log.text();
@@ -125,8 +146,8 @@ async fn request_whose_client_leaves_is_logged_as_incomplete() {
         .open(Method::GET, "/apis/g.io/v1/flunders?watch=1", &[])
         .await;
     drop(watch.expect("a watch"));
-    eventually("logged", async || log.requests("INFO").len() == 1).await;
-    let line = &log.requests("INFO")[0];
+    eventually("logged", async || log.requests().len() == 1).await;
+    let line = &log.requests()[0];
     assert_eq!(
         (&line["verb"], &line["status"], &line["complete"]),
         (&"watch".into(), &200.into(), &false.into())
@@ -138,12 +159,38 @@ async fn request_whose_client_leaves_is_logged_as_incomplete() {
     })
     .await;
     hung.abort();
-    eventually("logged", async || log.requests("INFO").len() == 2).await;
-    let line = &log.requests("INFO")[1];
+    eventually("logged", async || log.requests().len() == 2).await;
+    let line = &log.requests()[1];
     assert_eq!(
         (&line["status"], &line["complete"]),
         (&Value::Null, &false.into())
     );
+}
+
+#[tokio::test]
+async fn slow_request_is_a_warning_and_says_where_the_time_went() {
+    let (log, _guard) = Log::start();
+    let server = TestServer::start().await;
+    let client = server
+        .client(Protocol::Http1)
+        .with(&issue(&server.pki.client, "jane", &[]));
+    client.get("/apis/g.io/v1/flunders/very-slow").await;
+    eventually("logged", async || log.of_levels(&["WARN"]).len() == 1).await;
+    let line = &log.of_levels(&["WARN"])[0];
+    assert!(line["handler_ms"].as_f64() >= Some(1_100.0), "{line}");
+    assert!(line["authorization_ms"].as_f64() < Some(1_000.0), "{line}");
+
+    // A watch lasts as long as its client likes: that is not slow.
+    let mut connection = client.connect().await;
+    let watch = connection
+        .open(Method::GET, "/apis/g.io/v1/flunders?watch=1", &[])
+        .await;
+    tokio::time::sleep(std::time::Duration::from_millis(1_100)).await;
+    drop((watch, connection));
+    eventually("logged", async || log.requests().len() == 2).await;
+    let line = &log.of_levels(&["INFO"])[0];
+    assert!(line["duration_ms"].as_f64() >= Some(1_100.0), "{line}");
+    assert!(line.get("limit_ms").is_none(), "{line}");
 }
 
 #[tokio::test]
@@ -154,6 +201,6 @@ async fn probes_do_not_fill_the_log() {
         server.client(Protocol::Http1).get("/livez").await.status,
         StatusCode::OK
     );
-    eventually("logged", async || log.requests("DEBUG").len() == 1).await;
-    assert!(log.requests("INFO").is_empty());
+    eventually("logged", async || log.of_levels(&["DEBUG"]).len() == 1).await;
+    assert!(log.requests().is_empty());
 }
