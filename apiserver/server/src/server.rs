@@ -12,7 +12,9 @@ use generic_apiserver::server::{
 };
 use generic_apiserver::storage::Storage;
 use kube::Client;
+use kube::client::ClientBuilder;
 use kube::config::{KubeConfigOptions, Kubeconfig};
+use telemetry::{MetricsRegistry, process, trace_context};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -29,6 +31,8 @@ pub async fn run(config: CompletedConfig) -> anyhow::Result<()> {
     rustls::crypto::ring::default_provider()
         .install_default()
         .map_err(|_| anyhow::anyhow!("another TLS provider is installed"))?;
+    let mut metrics = MetricsRegistry::default();
+    process::register(&mut metrics);
     let stop = stop_on_signal()?;
     let client = client(&config).await?;
 
@@ -38,6 +42,7 @@ pub async fn run(config: CompletedConfig) -> anyhow::Result<()> {
     let storage = install::storage(config.database.clone())
         .after(migrated.clone().cancelled_owned())
         .start(&background);
+    storage.register_metrics(&mut metrics);
     let (namespaces, following) = NamespaceLifecycle::follow(client.clone(), background.clone());
     let auth = DelegatedAuth::connect(
         client.clone(),
@@ -65,6 +70,7 @@ pub async fn run(config: CompletedConfig) -> anyhow::Result<()> {
     };
     let server = GenericApiServer::new(serving_options(&config).complete()?, parts);
     let server = server
+        .metrics(metrics)
         .bind()
         .await
         .with_context(|| format!("listening on {}", config.address))?;
@@ -105,7 +111,9 @@ async fn client(config: &CompletedConfig) -> anyhow::Result<Client> {
         }
         None => kube::Config::incluster().context("no --kubeconfig, and this is no pod")?,
     };
-    Ok(Client::try_from(config)?)
+    // What a request makes us ask of kube-apiserver is found there by the id of its trace.
+    let builder = ClientBuilder::try_from(config)?;
+    Ok(builder.with_layer(&trace_context::propagate()).build())
 }
 
 fn serving_options(config: &CompletedConfig) -> ServingOptions {

@@ -39,6 +39,7 @@ mod cacher;
 mod continue_token;
 mod encoding;
 pub mod error;
+mod metrics;
 mod migrations;
 pub mod mutation;
 mod options;

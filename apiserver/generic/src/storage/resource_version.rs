@@ -6,6 +6,9 @@
 use std::fmt;
 use std::str::FromStr;
 
+/// The bits of a version below the epoch.
+pub(crate) const EPOCH_SHIFT: u32 = 40;
+
 /// A version drawn from the one sequence of the database; always above zero.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ResourceVersion(u64);
@@ -29,6 +32,18 @@ impl ResourceVersion {
     #[must_use]
     pub const fn get(self) -> u64 {
         self.0
+    }
+
+    /// Which history of the database it belongs to; rises with a restore or a failover.
+    #[must_use]
+    pub const fn epoch(self) -> u64 {
+        self.0 >> EPOCH_SHIFT
+    }
+
+    /// Its place within the epoch.
+    #[must_use]
+    pub const fn count(self) -> u64 {
+        self.0 & ((1 << EPOCH_SHIFT) - 1)
     }
 
     /// The number as PostgreSQL's bigint.

@@ -14,6 +14,7 @@ use tokio_util::task::TaskTracker;
 
 use super::cacher::Cacher;
 use super::error::StorageError;
+use super::metrics::StorageMetrics;
 use super::mutation::{Follower, ObjectWrite, SetMutation, Update};
 use super::options::StorageOptions;
 use super::postgres::writer::{ErasedFollower, FollowerOf, Group, Operation, PendingUpdate, Writer};
@@ -32,9 +33,10 @@ pub struct Storage {
 pub(super) struct Inner {
     pub(super) options: Arc<StorageOptions>,
     resources: Arc<Resources>,
-    cachers: Arc<Cachers>,
-    queue: mpsc::Sender<Operation>,
-    gate: Arc<Gate>,
+    pub(super) cachers: Arc<Cachers>,
+    pub(super) queue: mpsc::Sender<Operation>,
+    pub(super) gate: Arc<Gate>,
+    pub(super) metrics: Arc<StorageMetrics>,
     /// What has been applied to the caches; none before they are filled.
     pub(super) progress: watch::Receiver<Option<ResourceVersion>>,
     pub(super) pool: PgPool,
@@ -104,10 +106,14 @@ impl StorageBuilder {
         // Polled once: what is prepared from the start refuses nobody who comes before the tasks run.
         let _ = prepared.clone().now_or_never();
         let options = Arc::new(self.options);
+        let metrics = Arc::new(StorageMetrics::default());
         let resources = Arc::new(Resources::new(self.tables));
         let cachers: Cachers = resources
             .iter()
-            .map(|r| (r.table.resource, Cacher::new(Arc::clone(r), &options)))
+            .map(|r| {
+                let cacher = Cacher::new(Arc::clone(r), &options, metrics.cache(r.table.resource));
+                (r.table.resource, cacher)
+            })
             .collect();
         let cachers = Arc::new(cachers);
         let gate = Arc::new(Gate::default());
@@ -122,6 +128,7 @@ impl StorageBuilder {
             Arc::clone(&resources),
             self.followers,
             announce,
+            Arc::clone(&metrics),
         );
         let parts = (
             Arc::clone(&options),
@@ -129,14 +136,25 @@ impl StorageBuilder {
             Arc::clone(&cachers),
             Arc::clone(&gate),
         );
-        let tailer = Tailer::new(parts.0, parts.1, parts.2, parts.3, progress_sender);
-        let listening = nudge::listen(Arc::clone(&options), Arc::clone(&gate.wake), token.clone());
+        let tailer = Tailer::new(
+            parts.0,
+            parts.1,
+            parts.2,
+            parts.3,
+            progress_sender,
+            Arc::clone(&metrics),
+        );
+        let counts = || Arc::clone(&metrics);
+        let nudging = nudge::send(Arc::clone(&options), committed, counts(), token.clone());
+        let wake = Arc::clone(&gate.wake);
+        let listening = nudge::listen(Arc::clone(&options), wake, counts(), token.clone());
+        let pruning = prune::run(Arc::clone(&options), pool.clone(), counts(), token.clone());
         let all: [BoxFuture<'static, ()>; 5] = [
             writer.run(operations, token.clone()).boxed(),
             tailer.run(token.clone()).boxed(),
-            nudge::send(Arc::clone(&options), committed, token.clone()).boxed(),
+            nudging.boxed(),
             listening.boxed(),
-            prune::run(Arc::clone(&options), pool.clone(), token.clone()).boxed(),
+            pruning.boxed(),
         ];
         for task in all {
             tasks.spawn(once_prepared(prepared.clone(), token.clone(), task));
@@ -148,6 +166,7 @@ impl StorageBuilder {
             cachers,
             queue,
             gate,
+            metrics,
             progress,
             pool,
             prepared,
@@ -273,6 +292,7 @@ impl Storage {
     /// Waits until the caches are as fresh as asked; gives a version they have reached.
     pub(super) async fn fresh(&self, freshness: Freshness) -> Result<ResourceVersion, StorageError> {
         let deadline = self.deadline();
+        let asked = std::time::Instant::now();
         self.wait_until_filled().await?;
         let reached = |storage: &Self| *storage.inner.progress.borrow();
         match freshness {
@@ -284,6 +304,9 @@ impl Storage {
                     self.wait_for(asked, deadline).await?;
                 }
             }
+        }
+        if !matches!(freshness, Freshness::Any) {
+            self.inner.metrics.waited(asked);
         }
         reached(self).ok_or_else(|| unreachable("the watch caches are being filled anew"))
     }

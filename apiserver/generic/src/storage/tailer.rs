@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::cacher::{Cacher, Filling};
 use super::error::StorageError;
+use super::metrics::StorageMetrics;
 use super::options::StorageOptions;
 use super::postgres::change_log::{self, LoggedEvent, Page};
 use super::postgres::{Resources, connect, unreachable};
@@ -77,6 +78,7 @@ pub(crate) struct Tailer {
     gate: Arc<Gate>,
     /// What has been applied; none before the first rebuild.
     progress: watch::Sender<Option<ResourceVersion>>,
+    metrics: Arc<StorageMetrics>,
     connection: Option<PgConnection>,
 }
 
@@ -87,6 +89,7 @@ impl Tailer {
         cachers: Arc<Cachers>,
         gate: Arc<Gate>,
         progress: watch::Sender<Option<ResourceVersion>>,
+        metrics: Arc<StorageMetrics>,
     ) -> Self {
         Self {
             options,
@@ -94,6 +97,7 @@ impl Tailer {
             cachers,
             gate,
             progress,
+            metrics,
             connection: None,
         }
     }
@@ -111,6 +115,7 @@ impl Tailer {
             Gate::answer(waiting, &result);
             match result {
                 Ok(()) => {
+                    self.metrics.passed();
                     backoff = BACKOFF_MIN;
                     self.wait(&token).await;
                 }
@@ -163,6 +168,7 @@ impl Tailer {
             };
             let read = timeout(bound, change_log::read(&mut connection, &self.resources, cursor)).await;
             let mut page = read.map_err(|_| unreachable("reading the change log took too long"))??;
+            self.metrics.floor(page.floor);
             if page.floor > cursor && !mutant!("i10-floor-not-looked-at") {
                 tracing::warn!(%cursor, floor = %page.floor, "fell behind the change log, starting anew");
                 self.progress.send_replace(None);

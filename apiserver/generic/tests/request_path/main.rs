@@ -24,6 +24,7 @@ mod get;
 mod kube_apiserver;
 mod list;
 mod metadata;
+mod metrics;
 mod namespaces;
 mod outage;
 mod polish;

@@ -11,6 +11,7 @@ use generic_apiserver::storage::{Storage, StorageOptions, migrator};
 use serde_json::{Value, json};
 use sqlx::postgres::PgConnection;
 use sqlx::{Connection, Executor};
+use telemetry::MetricsRegistry;
 use test_postgres::{TestDatabase, TestPostgres};
 use tokio_util::sync::CancellationToken;
 
@@ -86,7 +87,9 @@ impl Server {
             .resource(fischer::table())
             .start(&stop);
         let endpoints = Endpoints::new(vec![group(&storage)], setup.admission, "v1.2.3");
-        let address = serve(endpoints, setup.authorizer, &stop).await;
+        let mut metrics = MetricsRegistry::default();
+        storage.register_metrics(&mut metrics);
+        let address = serve(endpoints, setup.authorizer, metrics, &stop).await;
         let client = Client::connect(address, &Pki::shared().ca, &Pki::shared().jane).await;
         Self {
             client,

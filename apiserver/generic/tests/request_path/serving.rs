@@ -17,6 +17,7 @@ use generic_apiserver::registry::RegistryError;
 use generic_apiserver::server::{
     GenericApiServer, HealthChecks, ServerParts, ServingCertificate, ServingOptions, VersionInfo,
 };
+use telemetry::MetricsRegistry;
 use tokio_util::sync::CancellationToken;
 
 /// Every namespace exists and stays.
@@ -43,6 +44,7 @@ impl Authorizer for Everyone {
 pub(crate) async fn serve(
     endpoints: Endpoints,
     authorizer: Arc<dyn Authorizer>,
+    metrics: MetricsRegistry,
     stop: &CancellationToken,
 ) -> SocketAddr {
     let pki = Pki::shared();
@@ -62,7 +64,7 @@ pub(crate) async fn serve(
         version: VersionInfo::of_crate("1.2.3"),
         handler: Arc::new(endpoints),
     };
-    let server = GenericApiServer::new(options.complete().unwrap(), parts);
+    let server = GenericApiServer::new(options.complete().unwrap(), parts).metrics(metrics);
     let bound = server.bind().await.unwrap();
     let address = bound.address();
     tokio::spawn(bound.run(stop.clone()));

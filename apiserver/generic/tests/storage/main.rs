@@ -14,6 +14,7 @@ mod failure;
 mod fixture;
 mod list;
 mod log;
+mod metrics;
 mod order;
 mod prepare;
 mod replicas;

@@ -18,6 +18,7 @@ use self::ring::Ring;
 pub(crate) use self::watchers::Registration;
 use self::watchers::Watchers;
 use super::error::StorageError;
+use super::metrics::CacheMetrics;
 use super::options::StorageOptions;
 use super::postgres::Resource;
 use super::postgres::change_log::LoggedEvent;
@@ -34,7 +35,18 @@ pub(crate) type Objects = RedBlackTreeMapSync<Key, Arc<Stored>>;
 pub(crate) struct Cacher {
     pub(crate) resource: Arc<Resource>,
     watcher_events_max: usize,
+    metrics: CacheMetrics,
     state: Mutex<State>,
+}
+
+/// How much a cache holds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CacheSizes {
+    pub(crate) objects: usize,
+    pub(crate) events: usize,
+    pub(crate) events_max: usize,
+    pub(crate) event_bytes: usize,
+    pub(crate) watchers: usize,
 }
 
 /// What a cache starts from.
@@ -62,17 +74,18 @@ struct State {
 }
 
 impl Cacher {
-    pub(crate) fn new(resource: Arc<Resource>, options: &StorageOptions) -> Arc<Self> {
+    pub(crate) fn new(resource: Arc<Resource>, options: &StorageOptions, metrics: CacheMetrics) -> Arc<Self> {
         let state = State {
             version: ResourceVersion::ZERO,
             objects: Objects::new_sync(),
             ring: Ring::new(options),
-            watchers: Watchers::default(),
+            watchers: Watchers::new(metrics.terminated.clone()),
             retained_after: None,
         };
         Arc::new(Self {
             resource,
             watcher_events_max: options.watcher_events_max,
+            metrics,
             state: Mutex::new(state),
         })
     }
@@ -80,6 +93,18 @@ impl Cacher {
     /// A panic while the lock is held leaves a state that is at worst behind; the next rebuild mends it.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How much it holds at this moment.
+    pub(crate) fn sizes(&self) -> CacheSizes {
+        let state = self.lock();
+        CacheSizes {
+            objects: state.objects.size(),
+            events: state.ring.len(),
+            events_max: state.ring.events_max(),
+            event_bytes: state.ring.bytes(),
+            watchers: state.watchers.len(),
+        }
     }
 
     /// Starts anew. Watchers cannot go on: what happened in between is not known here.
@@ -94,6 +119,7 @@ impl Cacher {
         for object in objects {
             map.insert_mut(object.key.clone(), object);
         }
+        self.metrics.initializations.inc();
         let mut state = self.lock();
         let asked = state.version;
         if !mutant!("i4-watches-outlive-a-rebuild") {
@@ -110,6 +136,7 @@ impl Cacher {
 
     /// Applies events in order and hands them to the watchers.
     pub(crate) fn apply(&self, events: Vec<LoggedEvent>) {
+        self.metrics.events.inc_by(events.len() as u64);
         let mut guard = self.lock();
         let state = &mut *guard;
         for logged in events {

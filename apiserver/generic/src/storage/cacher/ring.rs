@@ -50,6 +50,21 @@ impl Ring {
         }
     }
 
+    /// How many events it holds.
+    pub(super) fn len(&self) -> usize {
+        self.events.len()
+    }
+
+    /// The most it may hold.
+    pub(super) const fn events_max(&self) -> usize {
+        self.events_max
+    }
+
+    /// The bytes of the encoded objects of its events.
+    pub(super) const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// Forgets everything and starts with the events after `floor`, read from the change log. The state
     /// before an event is the one after the last event of the same object; of the first event that is
     /// not a creation it is unknown.

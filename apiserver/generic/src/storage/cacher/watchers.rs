@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
+use prometheus_client::metrics::counter::Counter;
+use telemetry::prometheus_client;
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 
@@ -27,14 +29,29 @@ struct Watcher {
 
 /// All watchers of one resource. Those that can see one name only are found by it: many clients watch
 /// their own object, and an event of another must not cost each of them something.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Watchers {
+    /// Counts those closed because they did not read.
+    terminated: Counter,
     last_id: u64,
     by_name: HashMap<String, HashMap<u64, Watcher>>,
     others: HashMap<u64, Watcher>,
 }
 
 impl Watchers {
+    pub(super) fn new(terminated: Counter) -> Self {
+        Self {
+            terminated,
+            last_id: 0,
+            by_name: HashMap::new(),
+            others: HashMap::new(),
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.others.len() + self.by_name.values().map(HashMap::len).sum::<usize>()
+    }
+
     pub(super) fn add(
         &mut self,
         after: ResourceVersion,
@@ -78,10 +95,12 @@ impl Watchers {
     /// Queues an event for each watcher that sees it. One whose queue is full is closed: it resumes
     /// from the last version it has read.
     pub(super) fn dispatch(&mut self, event: &Event, table: &ResourceTable) {
+        let terminated = &self.terminated;
         if let Some(watchers) = self.by_name.get_mut(&event.object.key.name) {
-            watchers.retain(|_, watcher| watcher.offer(event, table));
+            watchers.retain(|_, watcher| watcher.offer(event, table, terminated));
         }
-        self.others.retain(|_, watcher| watcher.offer(event, table));
+        self.others
+            .retain(|_, watcher| watcher.offer(event, table, terminated));
     }
 
     /// Ends all watches with an error, after what they have queued.
@@ -105,7 +124,7 @@ impl Watchers {
 
 impl Watcher {
     /// Whether the watcher stays.
-    fn offer(&self, event: &Event, table: &ResourceTable) -> bool {
+    fn offer(&self, event: &Event, table: &ResourceTable, terminated: &Counter) -> bool {
         if event.version <= self.after {
             return true;
         }
@@ -117,6 +136,7 @@ impl Watcher {
                     if mutant!("i4-slow-watcher-loses-events") {
                         return true;
                     }
+                    terminated.inc();
                     tracing::info!(resource = %table.resource, version = %event.version, "slow watcher closed");
                     false
                 }

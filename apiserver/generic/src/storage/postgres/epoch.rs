@@ -11,9 +11,7 @@ use sqlx::{Connection, Row};
 use super::unreachable;
 use crate::mutant;
 use crate::storage::error::StorageError;
-
-/// The bits of a version below the epoch.
-const EPOCH_SHIFT: u32 = 40;
+use crate::storage::resource_version::EPOCH_SHIFT;
 
 /// Whether the history is known at all, and whether it is the one known; then epoch, system, timeline.
 const LOOK: &str = "select m.system_identifier is null,

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::connect;
 use crate::storage::error::StorageError;
+use crate::storage::metrics::StorageMetrics;
 use crate::storage::options::StorageOptions;
 
 const CHANNEL: &str = "apiserver_watch_events";
@@ -20,7 +21,12 @@ const NOTIFY: &str = "notify apiserver_watch_events";
 const RETRY: Duration = Duration::from_secs(1);
 
 /// Sends a nudge after commits, at most one in each interval, until the token is cancelled.
-pub(crate) async fn send(options: Arc<StorageOptions>, committed: Arc<Notify>, token: CancellationToken) {
+pub(crate) async fn send(
+    options: Arc<StorageOptions>,
+    committed: Arc<Notify>,
+    metrics: Arc<StorageMetrics>,
+    token: CancellationToken,
+) {
     let mut connection = None;
     loop {
         tokio::select! {
@@ -33,8 +39,9 @@ pub(crate) async fn send(options: Arc<StorageOptions>, committed: Arc<Notify>, t
         if let Some(open) = &mut connection {
             let notify = open.execute(NOTIFY);
             let sent = tokio::time::timeout(options.statement_timeout, notify).await;
-            if !matches!(sent, Ok(Ok(_))) {
-                connection = None;
+            match sent {
+                Ok(Ok(_)) => metrics.nudge_sent(),
+                _ => connection = None,
             }
         }
         // Commits during this pause share the next nudge.
@@ -43,11 +50,16 @@ pub(crate) async fn send(options: Arc<StorageOptions>, committed: Arc<Notify>, t
 }
 
 /// Wakes the tailer on every nudge, until the token is cancelled.
-pub(crate) async fn listen(options: Arc<StorageOptions>, wake: Arc<Notify>, token: CancellationToken) {
+pub(crate) async fn listen(
+    options: Arc<StorageOptions>,
+    wake: Arc<Notify>,
+    metrics: Arc<StorageMetrics>,
+    token: CancellationToken,
+) {
     loop {
         tokio::select! {
             () = token.cancelled() => return,
-            ended = listen_once(&options, &wake) => {
+            ended = listen_once(&options, &wake, &metrics) => {
                 if let Err(error) = ended {
                     tracing::debug!(%error, "not listening for nudges, polling alone");
                 }
@@ -61,7 +73,11 @@ pub(crate) async fn listen(options: Arc<StorageOptions>, wake: Arc<Notify>, toke
 }
 
 /// Listens until the connection is lost.
-async fn listen_once(options: &StorageOptions, wake: &Notify) -> Result<(), StorageError> {
+async fn listen_once(
+    options: &StorageOptions,
+    wake: &Notify,
+    metrics: &StorageMetrics,
+) -> Result<(), StorageError> {
     // A pool of its own, for the one connection that a listener keeps.
     let connect = options.connect.clone().application_name("apiserver-listen");
     let pool = PgPoolOptions::new()
@@ -76,6 +92,7 @@ async fn listen_once(options: &StorageOptions, wake: &Notify) -> Result<(), Stor
     // What was announced before LISTEN took effect is not announced again.
     wake.notify_one();
     while listener.try_recv().await?.is_some() {
+        metrics.nudge_received();
         wake.notify_one();
     }
     Ok(())

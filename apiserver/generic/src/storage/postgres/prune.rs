@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::mutant;
 use crate::storage::error::StorageError;
+use crate::storage::metrics::StorageMetrics;
 use crate::storage::options::StorageOptions;
 
 /// Events removed by one statement.
@@ -14,14 +15,19 @@ const BATCH_EVENTS: i64 = 5000;
 
 /// Prunes at each interval, until the token is cancelled. Every replica does: two that meet find
 /// nothing left to do.
-pub(crate) async fn run(options: Arc<StorageOptions>, pool: PgPool, token: CancellationToken) {
+pub(crate) async fn run(
+    options: Arc<StorageOptions>,
+    pool: PgPool,
+    metrics: Arc<StorageMetrics>,
+    token: CancellationToken,
+) {
     loop {
         tokio::select! {
             () = token.cancelled() => return,
             () = tokio::time::sleep(options.log_prune_interval) => {}
         }
         loop {
-            match prune(&pool, &options).await {
+            match prune(&pool, &options, &metrics).await {
                 Ok(true) => {}
                 Ok(false) => break,
                 Err(error) => {
@@ -34,7 +40,11 @@ pub(crate) async fn run(options: Arc<StorageOptions>, pool: PgPool, token: Cance
 }
 
 /// Removes one batch; whether there may be more to remove.
-pub(crate) async fn prune(pool: &PgPool, options: &StorageOptions) -> Result<bool, StorageError> {
+pub(crate) async fn prune(
+    pool: &PgPool,
+    options: &StorageOptions,
+    metrics: &StorageMetrics,
+) -> Result<bool, StorageError> {
     if mutant!("i10-removed-before-the-floor-rises") {
         sqlx::query(
             "delete from apiserver.watch_events
@@ -71,5 +81,6 @@ pub(crate) async fn prune(pool: &PgPool, options: &StorageOptions) -> Result<boo
     .bind(BATCH_EVENTS)
     .execute(pool)
     .await?;
+    metrics.pruned(removed.rows_affected());
     Ok(raised.is_some() || removed.rows_affected() > 0)
 }

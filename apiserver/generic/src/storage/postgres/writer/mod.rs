@@ -34,6 +34,7 @@ use self::transaction::Transaction;
 use super::{Resources, connect, epoch, unreachable};
 use crate::mutant;
 use crate::storage::error::StorageError;
+use crate::storage::metrics::{Ended, StorageMetrics};
 use crate::storage::options::StorageOptions;
 
 const BACKOFF_MIN: Duration = Duration::from_millis(100);
@@ -47,6 +48,7 @@ pub(crate) struct Writer {
     lock: SqlStr,
     /// Told after each commit: the tailer here, and whoever nudges the other replicas.
     committed: Vec<Arc<Notify>>,
+    metrics: Arc<StorageMetrics>,
     connection: Option<PgConnection>,
     backoff: Duration,
     /// No attempt to connect before this.
@@ -59,6 +61,7 @@ impl Writer {
         resources: Arc<Resources>,
         followers: Vec<Arc<dyn ErasedFollower>>,
         committed: Vec<Arc<Notify>>,
+        metrics: Arc<StorageMetrics>,
     ) -> Self {
         let lock = transaction::lock_statement(options.lock_key);
         let connect_after = Instant::now();
@@ -68,6 +71,7 @@ impl Writer {
             followers,
             lock,
             committed,
+            metrics,
             connection: None,
             backoff: BACKOFF_MIN,
             connect_after,
@@ -85,7 +89,9 @@ impl Writer {
     async fn execute(&mut self, batch: Batch) {
         let mut waiting = vec![batch];
         while let Some(mut batch) = waiting.pop() {
-            match self.attempt(&mut batch).await {
+            let result = self.attempt(&mut batch).await;
+            self.metrics.transaction(batch.len(), ended(&result));
+            match result {
                 Ok(answers) => {
                     self.committed.iter().for_each(|notify| notify.notify_one());
                     batch.answer(answers);
@@ -128,6 +134,7 @@ impl Writer {
             &self.resources,
             &self.followers,
             self.lock.clone(),
+            &self.metrics,
         );
         let guarded = AssertUnwindSafe(transaction.run(batch, &mut doubt)).catch_unwind();
         let result = match tokio::time::timeout(self.options.transaction_timeout, guarded).await {
@@ -214,5 +221,13 @@ impl Writer {
         let confirmed = tokio::time::timeout(self.options.transaction_timeout, confirming).await;
         confirmed.map_err(|_| unreachable("reading the database's history took too long"))??;
         Ok(connection)
+    }
+}
+
+const fn ended(result: &Result<Answers, StorageError>) -> Ended {
+    match result {
+        Ok(_) => Ended::Done,
+        Err(StorageError::Unreachable { .. }) => Ended::Unreachable,
+        Err(_) => Ended::Refused,
     }
 }

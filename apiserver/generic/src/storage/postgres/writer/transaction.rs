@@ -1,6 +1,7 @@
 //! One transaction of the writer, from the lock to the commit.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use jiff::Timestamp;
 use sqlx::postgres::PgConnection;
@@ -13,6 +14,7 @@ use super::set::{ErasedFollower, SetGroup};
 use super::stage::{Stage, Written};
 use crate::mutant;
 use crate::storage::error::StorageError;
+use crate::storage::metrics::StorageMetrics;
 use crate::storage::mutation::Versions;
 use crate::storage::postgres::{Resources, change_log, statement};
 use crate::storage::resource_version::ResourceVersion;
@@ -44,6 +46,7 @@ pub(super) struct Transaction<'a> {
     resources: &'a Resources,
     followers: &'a [Arc<dyn ErasedFollower>],
     lock: SqlStr,
+    metrics: &'a StorageMetrics,
 }
 
 impl<'a> Transaction<'a> {
@@ -52,12 +55,14 @@ impl<'a> Transaction<'a> {
         resources: &'a Resources,
         followers: &'a [Arc<dyn ErasedFollower>],
         lock: SqlStr,
+        metrics: &'a StorageMetrics,
     ) -> Self {
         Self {
             connection,
             resources,
             followers,
             lock,
+            metrics,
         }
     }
 
@@ -68,7 +73,10 @@ impl<'a> Transaction<'a> {
         batch: &mut Batch,
         doubt: &mut Option<Doubt>,
     ) -> Result<Answers, StorageError> {
+        let asked = Instant::now();
         let (mut versions, now) = self.lock().await?;
+        self.metrics.locked(asked);
+        let locked = Instant::now();
         let start = versions.last();
         let mut written = Written::default();
         let answers = self
@@ -99,7 +107,9 @@ impl<'a> Transaction<'a> {
         if mutant!("i9-answered-before-the-commit") {
             std::mem::take(batch).answer(answers.clone());
         }
+        let sent = Instant::now();
         self.commit(start, versions.last()).await?;
+        self.metrics.committed(locked, sent, versions.last());
         Ok(answers)
     }
 
