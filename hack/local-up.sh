@@ -8,17 +8,19 @@ Brings up, on loopback and random ports: etcd, kube-apiserver, kube-controller-m
 Shipwright controllers, PostgreSQL, brokkr-apiserver behind an APIService, and one brokkr-agent; then
 creates a Build and a WorkOrder and shows them finish.
 
-Usage: hack/local-up.sh [up] [--dir DIR] [--no-demo] [--kubeconfig FILE]
+Usage: hack/local-up.sh [up] [--dir DIR] [--no-demo] [--replicas N] [--kubeconfig FILE]
        hack/local-up.sh demo [--dir DIR]             run the main job again
-       hack/local-up.sh stop|start server|agent [--dir DIR] [--signal NAME]
+       hack/local-up.sh stop|start WHAT [--dir DIR] [--signal NAME]
+                                                     WHAT: server, server-2 and so on, agent, kube-apiserver
        hack/local-up.sh down [--dir DIR]             end and remove all of it
 
   --dir DIR      where its files are (default: $TMPDIR/brokkr-local-up-UID)
   --no-demo      bring everything up and stop there
+  --replicas N   how many servers to run behind the Service (default: 1)
   --kubeconfig FILE
                  use this control plane, with Shipwright and Tekton on it, instead of a new one; it must
                  reach this machine by its loopback address
-  --signal NAME  how `stop` ends a process (default: TERM)
+  --signal NAME  how `stop` ends a process (default: TERM; kube-apiserver is always killed)
 
 Environment:
   DATABASE_URL      used instead of a private PostgreSQL cluster; its database must be empty or ours
@@ -33,6 +35,7 @@ COMMAND=up
 SUBJECT=
 STATE_DIR=${TMPDIR:-/tmp}/brokkr-local-up-$(id -u)
 DEMO=true
+REPLICAS=1
 SIGNAL=TERM
 KUBECONFIG_GIVEN=
 
@@ -41,11 +44,16 @@ while (($#)); do
     up | down | demo) COMMAND=$1 ;;
     start | stop)
       COMMAND=$1
-      SUBJECT=${2:?"$1 needs server or agent"}
+      SUBJECT=${2:?"$1 needs server, agent or kube-apiserver"}
       shift
       ;;
     --dir)
       STATE_DIR=${2:?--dir needs a folder}
+      shift
+      ;;
+    --replicas)
+      REPLICAS=${2:?--replicas needs a number}
+      [[ "${REPLICAS}" =~ ^[1-9]$ ]] || { echo "--replicas needs a number from 1 to 9, not ${REPLICAS}" >&2 && exit 2; }
       shift
       ;;
     --signal)
@@ -84,6 +92,7 @@ up() {
   mkdir -p "${LOG_DIR}"
   touch "${STATE_DIR}/.brokkr-local-up"
   chmod 711 "${STATE_DIR}"
+  echo "${REPLICAS}" >"${STATE_DIR}/replicas"
   trap 'interrupted' INT TERM
   trap 'failed $?' EXIT
   echo "Brokkr Work on loopback, in ${STATE_DIR}:"
@@ -97,7 +106,7 @@ up() {
     step "etcd, kube-apiserver, controllers, Tekton, Shipwright" start_control_plane
   fi
   step "Certificates, RBAC, APIService" install_api_service
-  step "brokkr-apiserver" start_server
+  step "brokkr-apiserver" start_servers
   step "APIService Available" wait_until 60 api_service_available
   step "Namespace team-a and the agent's account" install_agent
   step "brokkr-agent" start_agent
@@ -132,7 +141,7 @@ down() {
   stop_process agent KILL
   # A server whose clients are gone has nothing to drain.
   if [[ -e "${CONTROL_PLANE_DIR}/given" ]]; then uninstall; else stop_process control-plane; fi
-  stop_process server
+  stop_servers
   stop_postgres
   if is_ours; then
     rm -rf "${STATE_DIR}"
@@ -147,9 +156,17 @@ is_ours() { [[ -e "${STATE_DIR}/.brokkr-local-up" ]]; }
 
 start() {
   case ${SUBJECT} in
-    server) start_server ;;
+    server | server-[2-9]) start_server "${SUBJECT}" ;;
     agent) start_agent ;;
-    *) echo "start what? server or agent, not ${SUBJECT}" >&2 && return 2 ;;
+    kube-apiserver) "$(control_plane_program)" start --dir "${CONTROL_PLANE_DIR}" ;;
+    *) echo "start what? server, server-2, agent or kube-apiserver, not ${SUBJECT}" >&2 && return 2 ;;
+  esac
+}
+
+stop() {
+  case ${SUBJECT} in
+    kube-apiserver) "$(control_plane_program)" stop --dir "${CONTROL_PLANE_DIR}" ;;
+    *) stop_process "${SUBJECT}" "${SIGNAL}" ;;
   esac
 }
 
@@ -184,5 +201,5 @@ case ${COMMAND} in
   down) down ;;
   demo) demo ;;
   start) start ;;
-  stop) stop_process "${SUBJECT}" "${SIGNAL}" ;;
+  stop) stop ;;
 esac

@@ -6,12 +6,16 @@ control_plane_program() {
   echo "${BROKKR_CACHE_DIR:-${XDG_CACHE_HOME:-${HOME}/.cache}/brokkr-work}/bin/controlplane"
 }
 
-build_control_plane() {
+build_control_plane_program() {
   local program
   program=$(control_plane_program)
   mkdir -p "$(dirname "${program}")"
   (cd "${ROOT}/tests/controlplane" && CGO_ENABLED=0 go build -o "${program}.new" . && mv "${program}.new" "${program}")
-  "${program}" build
+}
+
+build_control_plane() {
+  build_control_plane_program
+  "$(control_plane_program)" build
 }
 
 start_control_plane() {

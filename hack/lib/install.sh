@@ -9,16 +9,37 @@ free_port() {
   python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
 }
 
+# Replicas are called server, server-2, server-3 and so on.
+replicas() {
+  local count number
+  count=$(<"${STATE_DIR}/replicas")
+  echo server
+  for ((number = 2; number <= count; number++)); do echo "server-${number}"; done
+}
+
+# A port for each replica, and one for their Service: that of the only replica, or of a forwarder that
+# does what kube-proxy would.
+choose_ports() {
+  local name
+  for name in $(replicas); do free_port >"${STATE_DIR}/${name}-port"; done
+  if [[ "$(<"${STATE_DIR}/replicas")" == 1 ]]; then
+    cp "${STATE_DIR}/server-port" "${STATE_DIR}/service-port"
+  else
+    free_port >"${STATE_DIR}/service-port"
+  fi
+}
+
 install_api_service() {
   "${BIN}/brokkr-certs" serving --dir "${STATE_DIR}/certificates" --service brokkr-apiserver --namespace brokkr-system
-  free_port >"${STATE_DIR}/server-port"
+  choose_ports
   write_hub_overlay "${STATE_DIR}/hub"
   kubectl apply -k "${STATE_DIR}/hub"
   account_kubeconfig server brokkr-system brokkr-apiserver
 }
 
 # write_hub_overlay FOLDER: the shipped manifests for a server that is a process and no pod. Its Service is
-# an alias of localhost, the APIService names the port of the process, and what is about pods is left out.
+# an alias of localhost, the APIService names the port of the process or of the forwarder, and what is
+# about pods is left out.
 write_hub_overlay() {
   "${BIN}/brokkr-certs" manifests --dir "${STATE_DIR}/certificates" --output "$1"
   cat >"$1/kustomization.yaml" <<TEXT
@@ -32,7 +53,7 @@ patches:
       apiVersion: apiregistration.k8s.io/v1
       kind: APIService
       metadata: {name: v1alpha1.work.brokkr.io}
-      spec: {service: {port: $(<"${STATE_DIR}/server-port")}}
+      spec: {service: {port: $(<"${STATE_DIR}/service-port")}}
   - patch: |-
       apiVersion: v1
       kind: Service
@@ -55,24 +76,45 @@ without() {
 TEXT
 }
 
+# start_server [NAME]: one replica.
 start_server() {
-  start_process server "${LOG_DIR}/server.log" "${BIN}/brokkr-apiserver" \
+  local name=${1:-server}
+  start_process "${name}" "${LOG_DIR}/${name}.log" "${BIN}/brokkr-apiserver" \
     --kubeconfig "${STATE_DIR}/server.kubeconfig" \
     --database-url-file "${STATE_DIR}/database-url" \
-    --bind-address 127.0.0.1 --secure-port "$(<"${STATE_DIR}/server-port")" \
+    --bind-address 127.0.0.1 --secure-port "$(<"${STATE_DIR}/${name}-port")" \
     --tls-cert-file "${STATE_DIR}/certificates/tls.crt" \
     --tls-private-key-file "${STATE_DIR}/certificates/tls.key"
-  wait_until 30 server_decided && process_alive server && return 0
-  tail -n 20 "${LOG_DIR}/server.log"
+  wait_until 30 server_decided "${name}" && process_alive "${name}" && return 0
+  tail -n 20 "${LOG_DIR}/${name}.log"
   return 1
 }
 
-# Whether the server is ready, or has given up.
-server_decided() { ! process_alive server || server_ready; }
+# All replicas, and what connects them with their Service.
+start_servers() {
+  local name addresses=()
+  for name in $(replicas); do
+    start_server "${name}" || return 1
+    addresses+=("127.0.0.1:$(<"${STATE_DIR}/${name}-port")")
+  done
+  ((${#addresses[@]} > 1)) || return 0
+  build_control_plane_program
+  start_process service "${LOG_DIR}/service.log" "$(control_plane_program)" forward \
+    --listen "127.0.0.1:$(<"${STATE_DIR}/service-port")" --to "$(IFS=, && echo "${addresses[*]}")"
+}
+
+stop_servers() {
+  local name
+  [[ -e "${STATE_DIR}/replicas" ]] || return 0
+  for name in $(replicas) service; do stop_process "${name}"; done
+}
+
+# Whether the replica is ready, or has given up.
+server_decided() { ! process_alive "$1" || server_ready "$1"; }
 
 server_ready() {
   curl --silent --fail --cacert "${STATE_DIR}/certificates/ca.crt" \
-    "https://localhost:$(<"${STATE_DIR}/server-port")/readyz"
+    "https://localhost:$(<"${STATE_DIR}/$1-port")/readyz"
 }
 
 api_service_available() {

@@ -18,6 +18,9 @@ commands:
   build       build all pinned binaries into the cache
   up          start a control plane and supervise it in the foreground
   down        stop the control plane of a folder and remove the folder
+  stop        end kube-apiserver alone, as in an outage
+  start       start it again at the same address
+  forward     hand connections to several replicas, as kube-proxy would
   versions    print the pinned versions
 
 Each command explains its flags with -h.
@@ -28,6 +31,9 @@ var commands = map[string]func(context.Context, []string) error{
 	"build":    build,
 	"up":       up,
 	"down":     down,
+	"stop":     stop,
+	"start":    start,
+	"forward":  forward,
 	"versions": versions,
 }
 

@@ -99,6 +99,7 @@ func up(ctx context.Context, arguments []string) error {
 // all its children have ended. Being told to stop is no error.
 func supervise(ctx context.Context, stop context.CancelCauseFunc, options upOptions, binaries *components.Binaries) error {
 	started := time.Now()
+	signals := outageSignals()
 	cluster, err := components.New(options.dir, options.set, binaries)
 	if err != nil {
 		return err
@@ -120,8 +121,7 @@ func supervise(ctx context.Context, stop context.CancelCauseFunc, options upOpti
 		return err
 	}
 	fmt.Printf("ready after %s: %s\n", time.Since(started).Round(10*time.Millisecond), state.File(options.dir))
-	<-ctx.Done()
-	return unlessStopped(ctx, context.Cause(ctx))
+	return unlessStopped(ctx, serveOutages(ctx, options.dir, cluster, signals))
 }
 
 // unlessStopped drops an error that only says that we were told to stop.

@@ -23,13 +23,35 @@ func (c *Cluster) startAPIServer(context.Context) error {
 		return err
 	}
 	c.serverURL = fmt.Sprintf("https://%s:%d", loopback, port)
-	arguments := slices.Concat(c.servingFlags(port), c.identityFlags(), c.frontProxyFlags(), c.kubeletFlags(), c.auditFlags())
-	_, err = c.supervisor.Start(process.Spec{
+	c.apiServerSpec = process.Spec{
 		Name: buildcache.APIServer,
 		Path: c.binaries.Path(buildcache.APIServer),
-		Args: arguments,
-	})
+		Args: slices.Concat(c.servingFlags(port), c.identityFlags(), c.frontProxyFlags(), c.kubeletFlags(), c.auditFlags()),
+	}
+	c.apiServer, err = c.supervisor.Start(c.apiServerSpec)
 	return err
+}
+
+// EndAPIServer kills kube-apiserver, for an outage that is wanted. It does
+// nothing while it is away already.
+func (c *Cluster) EndAPIServer() {
+	if c.apiServer != nil {
+		c.supervisor.End(c.apiServer)
+		c.apiServer = nil
+	}
+}
+
+// RestartAPIServer ends the outage: the same kube-apiserver at the same
+// address, ready when this returns.
+func (c *Cluster) RestartAPIServer(ctx context.Context) error {
+	if c.apiServer != nil {
+		return nil
+	}
+	var err error
+	if c.apiServer, err = c.supervisor.Start(c.apiServerSpec); err != nil {
+		return err
+	}
+	return c.awaitReady(ctx)
 }
 
 func (c *Cluster) servingFlags(port int) []string {

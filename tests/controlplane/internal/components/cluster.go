@@ -41,9 +41,12 @@ type Cluster struct {
 	files      pki.Files
 	etcdURL    string
 	serverURL  string
-	admin      *rest.Config
-	clients    kubernetes.Interface
-	creator    *manifests.Creator
+	// apiServer is nil during an outage that is wanted.
+	apiServer     *process.Process
+	apiServerSpec process.Spec
+	admin         *rest.Config
+	clients       kubernetes.Interface
+	creator       *manifests.Creator
 }
 
 // New prepares a control plane in dir, which is created when missing. What an

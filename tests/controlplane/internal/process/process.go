@@ -40,6 +40,8 @@ type Process struct {
 	Ready <-chan struct{}
 	// Done is closed when the child has ended.
 	Done <-chan struct{}
+	// wanted is whether the end was asked for, and so is no exit to report.
+	wanted bool
 }
 
 // Supervisor starts children and ends them together.
@@ -129,7 +131,7 @@ func (s *Supervisor) adopt(name, logFile string, command *exec.Cmd, ready <-chan
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.running = slices.DeleteFunc(s.running, func(p *Process) bool { return p == process })
-		if !s.stopped {
+		if !s.stopped && !process.wanted {
 			s.exits <- Exit{process, command.ProcessState.String()}
 		}
 	}()
@@ -173,6 +175,15 @@ func (s *Supervisor) Stop() {
 	for _, child := range children {
 		<-child.Done
 	}
+}
+
+// End kills one child and returns when it has ended. Its end is not reported.
+func (s *Supervisor) End(child *Process) {
+	s.mu.Lock()
+	child.wanted = true
+	s.mu.Unlock()
+	kill(child)
+	<-child.Done
 }
 
 // Pids returns the process id of every running child by name.

@@ -41,6 +41,19 @@ func File(dir string) string { return filepath.Join(dir, "state.json") }
 // Write puts state.json in place in one step.
 func Write(dir string, state State) error { return writeJSON(File(dir), state) }
 
+// Read returns the state.json of the control plane's folder dir.
+func Read(dir string) (State, error) {
+	var state State
+	text, err := os.ReadFile(File(dir))
+	if err != nil {
+		return state, err
+	}
+	if err := json.Unmarshal(text, &state); err != nil {
+		return state, fmt.Errorf("reading %s: %w", File(dir), err)
+	}
+	return state, nil
+}
+
 // Supervisor identifies the process that owns a folder. The start time tells
 // it from a later process with the same id.
 type Supervisor struct {
