@@ -24,13 +24,16 @@ pub enum Durability {
 
 /// Runs the server; the first line on stdin names the signal that ends it. No line, only the end of
 /// the pipe: the test process is gone, and the directory goes too. A server that has not yet set its
-/// signal handlers ignores SIGQUIT, as all background children of a shell do, but not SIGTERM.
+/// signal handlers ignores SIGQUIT, as all background children of a shell do, but not SIGTERM. KILL goes
+/// to all its processes at once; until the last is gone, a new server would find their memory in use.
 const WATCHDOG: &str = r#"
 directory=$1; shift
 "$@" &
 server=$!
 if read -r signal; then
-    kill -s "$signal" $server; wait $server
+    if [ "$signal" = KILL ]; then children=$(cat /proc/$server/task/$server/children); fi
+    kill -s "$signal" $server $children; wait $server
+    for child in $children; do while kill -0 $child 2>/dev/null; do sleep 0.02; done; done
 else
     kill -s TERM $server; kill -s QUIT $server; wait $server; rm -rf "$directory"
 fi

@@ -110,12 +110,12 @@ impl TestPostgres {
         self.private()?.stop("INT")
     }
 
-    /// Kills the server with all its processes, as a power cut does.
+    /// Kills the server with all its processes (SIGKILL), as a power cut does.
     ///
     /// # Errors
     /// When this is not a private cluster.
     pub fn kill(&mut self) -> Result<()> {
-        self.private()?.stop("QUIT")
+        self.private()?.stop("KILL")
     }
 
     /// Starts the server again after [`Self::stop`] or [`Self::kill`].
