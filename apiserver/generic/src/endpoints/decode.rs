@@ -20,7 +20,7 @@ use super::options::FieldValidation;
 use crate::object::Object;
 use crate::registry::{Decoded, RequestContext};
 
-pub(crate) use document::Document;
+pub(crate) use document::{DEPTH_MAX, Document};
 
 /// The largest body, in bytes; upstream's default.
 pub(crate) const BODY_BYTES_MAX: usize = 3 * 1024 * 1024;
@@ -115,11 +115,14 @@ pub(crate) fn document(headers: &HeaderMap, body: &Bytes) -> Result<Document, St
     read.map_err(|why| StatusError::bad_request(format!("the body cannot be decoded: {why}")))
 }
 
-/// Takes a text out of an object; empty when it is absent, null or no text.
-pub(crate) fn take_text(fields: &mut Map<String, Value>, name: &str) -> String {
+/// Takes a text out of an object; empty when it is absent or null.
+pub(crate) fn take_text(fields: &mut Map<String, Value>, name: &str) -> Result<String, StatusError> {
     match fields.remove(name) {
-        Some(Value::String(text)) => text,
-        Some(_) | None => String::new(),
+        Some(Value::String(text)) => Ok(text),
+        Some(Value::Null) | None => Ok(String::new()),
+        Some(other) => Err(StatusError::bad_request(format!(
+            "{name} must be a text, not {other}"
+        ))),
     }
 }
 
@@ -142,14 +145,14 @@ impl Expected<'_> {
                 self.kind
             )));
         };
-        let api_version = take_text(fields, "apiVersion");
+        let api_version = take_text(fields, "apiVersion")?;
         if !api_version.is_empty() && api_version != self.api_version {
             return Err(StatusError::bad_request(format!(
                 "the API version in the data ({api_version}) does not match the expected API version ({})",
                 self.api_version
             )));
         }
-        let kind = take_text(fields, "kind");
+        let kind = take_text(fields, "kind")?;
         if !kind.is_empty() && kind != self.kind {
             return Err(StatusError::bad_request(format!(
                 "the kind in the data ({kind}) does not match the expected kind ({})",

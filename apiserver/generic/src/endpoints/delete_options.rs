@@ -72,8 +72,8 @@ fn from_body(
     let mut value = decode::document(headers, body)?.value;
     if let Some(fields) = value.as_object_mut() {
         // k8s-openapi's type does not read its own kind and version.
-        let kind = decode::take_text(fields, "kind");
-        let version = decode::take_text(fields, "apiVersion");
+        let kind = decode::take_text(fields, "kind")?;
+        let version = decode::take_text(fields, "apiVersion")?;
         if !matches!(kind.as_str(), "" | "DeleteOptions") {
             return Err(StatusError::bad_request(format!(
                 "the body of a delete must be DeleteOptions, not {kind:?}"

@@ -73,6 +73,24 @@ pub(crate) fn object(
     }
 }
 
+/// Refuses, before anything is written, a form that one object cannot be answered in.
+pub(crate) fn check_single(call: &Call<'_>, negotiated: &Negotiated) -> Result<(), StatusError> {
+    match negotiated.transform {
+        Transform::PartialObjectMetadataList => Err(wrong_shape("PartialObjectMetadata")),
+        Transform::Table => tables(call, negotiated.meta_api_version).map(|_| ()),
+        Transform::None | Transform::PartialObjectMetadata => Ok(()),
+    }
+}
+
+/// As [`check_single`], for the objects that a deletecollection deletes.
+pub(crate) fn check_collection(call: &Call<'_>, negotiated: &Negotiated) -> Result<(), StatusError> {
+    match negotiated.transform {
+        Transform::PartialObjectMetadata => Err(wrong_shape("PartialObjectMetadataList")),
+        Transform::Table => tables(call, negotiated.meta_api_version).map(|_| ()),
+        Transform::None | Transform::PartialObjectMetadataList => Ok(()),
+    }
+}
+
 /// The answer with an object that comes from a write.
 pub(crate) fn written(
     call: &Call<'_>,

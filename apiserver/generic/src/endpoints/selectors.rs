@@ -37,6 +37,13 @@ pub(crate) fn fields(selector: &str, known: &[&str]) -> Result<Vec<FieldRequirem
         )
     })?;
     let read = |term: crate::request_info::FieldTerm| {
+        if term.value.contains('\0') {
+            let why = format!(
+                "the value of {} holds the character U+0000, which no field does",
+                term.field
+            );
+            return Err(malformed("field", selector, &why));
+        }
         let offered = COMMON_FIELDS
             .iter()
             .chain(known)

@@ -30,6 +30,20 @@ pub fn validate(meta: &ObjectMeta, scope: Scope) -> Vec<FieldError> {
     errors
 }
 
+/// Adds what a strategy refuses. Its rules for a name may be the library's own: what is refused already is
+/// not told twice.
+pub fn extend(errors: &mut Vec<FieldError>, more: Vec<FieldError>) {
+    let known = errors.len();
+    for error in more {
+        let told = errors[..known]
+            .iter()
+            .any(|other| other.field == error.field && other.error_type == error.error_type);
+        if !told {
+            errors.push(error);
+        }
+    }
+}
+
 /// The fields of a deletion that `wanted` would set or change: only a delete does that. What is left out
 /// stays as it is, as does every other field that the server set.
 #[must_use]
@@ -145,7 +159,8 @@ fn validate_annotations(meta: &ObjectMeta) -> Vec<FieldError> {
         .collect();
     let bytes: usize = annotations().map(|(key, value)| key.len() + value.len()).sum();
     if bytes > ANNOTATIONS_BYTES_MAX {
-        let message = format!("Too long: may not be more than {ANNOTATIONS_BYTES_MAX} bytes");
+        let message =
+            format!("Too long: may not be more than {ANNOTATIONS_BYTES_MAX} bytes, they have {bytes}");
         errors.push(FieldError::new(
             "metadata.annotations",
             FieldErrorType::TooLong,

@@ -1,13 +1,25 @@
 //! A JSON or YAML document as a value, with the fields that it gives twice.
 //!
 //! Of a field given twice the last one counts, as everywhere in Kubernetes; strict field validation
-//! refuses it, which needs their paths.
+//! refuses it, which needs their paths. What could be read but not kept is refused here, for all
+//! resources: text that PostgreSQL has no place for, and nesting that a reader of a list, an event or
+//! another object around this one would give up at.
+
+mod path;
 
 use std::fmt;
 
 use serde::de::{DeserializeSeed, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, de};
 use serde_json::{Map, Number, Value};
+use serde_saphyr::options::DuplicateKeyPolicy;
+
+use super::PROBLEMS_MAX;
+use path::Path;
+
+/// The deepest nesting of a document. Readers of JSON commonly give up at 128 levels, and an object is
+/// sent inside of others: lists, events, answers and entries of a log.
+pub(crate) const DEPTH_MAX: usize = 100;
 
 /// The deepest nesting of a YAML document.
 const YAML_DEPTH_MAX: usize = 64;
@@ -42,7 +54,12 @@ impl Document {
             max_aliases: YAML_ALIASES_MAX,
         };
         // Only true and false are booleans: a name such as `y` or `no` stays what its author wrote.
-        let options = serde_saphyr::options! { budget: budget, strict_booleans: true };
+        let options = serde_saphyr::options! {
+            budget: budget,
+            strict_booleans: true,
+            duplicate_keys: DuplicateKeyPolicy::LastWins,
+            with_snippet: false,
+        };
         serde_saphyr::from_slice_with_options(text, options).map_err(|error| error.to_string())
     }
 }
@@ -51,7 +68,7 @@ impl<'de> Deserialize<'de> for Document {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let mut duplicates = Vec::new();
         let node = Node {
-            path: String::new(),
+            path: Path::ROOT,
             duplicates: &mut duplicates,
         };
         let value = node.deserialize(deserializer)?;
@@ -61,8 +78,32 @@ impl<'de> Deserialize<'de> for Document {
 
 /// Reads the value at a path.
 struct Node<'a> {
-    path: String,
+    path: Path<'a>,
     duplicates: &'a mut Vec<String>,
+}
+
+impl Node<'_> {
+    /// An array or an object may begin here.
+    fn check_depth<E: de::Error>(&self) -> Result<(), E> {
+        if self.path.depth() < DEPTH_MAX {
+            return Ok(());
+        }
+        let path = &self.path;
+        Err(E::custom(format!(
+            "{path}: an object may be nested {DEPTH_MAX} levels deep, this one is deeper"
+        )))
+    }
+
+    /// PostgreSQL keeps every character but this one.
+    fn check_text<E: de::Error>(&self, text: &str) -> Result<(), E> {
+        if !text.contains('\0') {
+            return Ok(());
+        }
+        let path = &self.path;
+        Err(E::custom(format!(
+            "{path}: the character U+0000 cannot be stored: leave it out, or encode the text as base64"
+        )))
+    }
 }
 
 impl<'de> DeserializeSeed<'de> for Node<'_> {
@@ -110,19 +151,22 @@ impl<'de> Visitor<'de> for Node<'_> {
         Ok(Value::Number(number))
     }
 
-    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+    fn visit_str<E: de::Error>(self, value: &str) -> Result<Value, E> {
+        self.check_text(value)?;
         Ok(Value::from(value))
     }
 
-    fn visit_string<E>(self, value: String) -> Result<Value, E> {
+    fn visit_string<E: de::Error>(self, value: String) -> Result<Value, E> {
+        self.check_text(&value)?;
         Ok(Value::String(value))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
+        self.check_depth()?;
         let mut values = Vec::new();
         loop {
             let node = Node {
-                path: format!("{}[{}]", self.path, values.len()),
+                path: self.path.item(values.len()),
                 duplicates: &mut *self.duplicates,
             };
             match items.next_element_seed(node)? {
@@ -133,14 +177,13 @@ impl<'de> Visitor<'de> for Node<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
+        self.check_depth()?;
         let mut fields = Map::new();
         while let Some(name) = entries.next_key::<String>()? {
-            let path = match self.path.as_str() {
-                "" => name.clone(),
-                parent => format!("{parent}.{name}"),
-            };
-            if fields.contains_key(&name) {
-                self.duplicates.push(path.clone());
+            self.check_text(&name)?;
+            let path = self.path.field(&name);
+            if fields.contains_key(&name) && self.duplicates.len() < PROBLEMS_MAX {
+                self.duplicates.push(path.to_string());
             }
             let node = Node {
                 path,
@@ -177,6 +220,34 @@ mod tests {
             document.value,
             json!({"spec": {"text": "yes", "count": 3, "ratio": 0.5, "flag": true, "none": null, "list": ["a", "2"]}})
         );
+    }
+
+    #[test]
+    fn what_cannot_be_kept_is_refused_by_its_path() {
+        for (text, place) in [
+            (
+                r#"{"spec":{"a":["x","y\u0000"]}}"#,
+                "spec.a[1]: the character U+0000",
+            ),
+            (r#"{"spec":{"a\u0000":1}}"#, "spec: the character U+0000"),
+        ] {
+            let error = Document::from_json(text.as_bytes()).unwrap_err();
+            assert!(error.starts_with(place), "{error}");
+        }
+        let error = Document::from_yaml(b"a: \"x\\0\"").unwrap_err();
+        assert!(error.contains("U+0000"), "{error}");
+        let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+        assert!(Document::from_json(nested(super::DEPTH_MAX).as_bytes()).is_ok());
+        let error = Document::from_json(nested(super::DEPTH_MAX + 1).as_bytes()).unwrap_err();
+        assert!(error.contains("100 levels deep"), "{error}");
+    }
+
+    #[test]
+    fn long_names_cost_no_more_than_their_text() {
+        // Written out for each item, the paths of this document would have a terabyte.
+        let text = format!(r#"{{"{}":[{}0]}}"#, "k".repeat(1 << 20), "0,".repeat(1 << 19));
+        let document = Document::from_json(text.as_bytes()).unwrap();
+        assert!(document.duplicates.is_empty());
     }
 
     #[test]

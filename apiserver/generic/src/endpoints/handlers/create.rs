@@ -12,6 +12,7 @@ use crate::storage::StorageError;
 
 pub(super) async fn create(call: &mut Call<'_>) -> Result<Response, StatusError> {
     let negotiated = negotiate(call.parts, &Transform::ALL)?;
+    response::check_single(call, &negotiated)?;
     let options = WriteOptions::parse(Query::of(call.parts), "CreateOptions")?;
     call.set_options(&options);
     let decode = |value| call.storage.decode(value);

@@ -13,6 +13,7 @@ use crate::registry::Deleted;
 
 pub(super) async fn delete(call: &mut Call<'_>) -> Result<Response, StatusError> {
     let negotiated = negotiate(call.parts, &Transform::ALL)?;
+    response::check_single(call, &negotiated)?;
     let options = options(call)?;
     let deleted = call
         .storage

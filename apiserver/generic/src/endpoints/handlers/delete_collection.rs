@@ -7,6 +7,7 @@ use crate::endpoints::{Response, StatusError, response};
 
 pub(super) async fn delete_collection(call: &mut Call<'_>) -> Result<Response, StatusError> {
     let negotiated = negotiate(call.parts, &Transform::ALL)?;
+    response::check_collection(call, &negotiated)?;
     let query = ListQuery::parse(Query::of(call.parts), &call.resource().fields)?;
     let selected = query.into_list(call.namespace())?;
     let options = delete::options(call)?;

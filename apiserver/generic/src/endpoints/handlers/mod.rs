@@ -153,6 +153,7 @@ where
         body,
         shutdown,
     } = request;
+    check_text(&info)?;
     let storage = endpoints
         .find(&info)
         .filter(|storage| is_place(&info, storage.info()));
@@ -185,6 +186,15 @@ where
         Route::DeleteCollection => delete_collection::delete_collection(&mut call).await,
         Route::Subresource(subresource) => subresource::answer(&mut call, subresource).await,
     }
+}
+
+/// No object is called so, and the database could not even be asked.
+fn check_text(info: &RequestInfo) -> Result<(), StatusError> {
+    if info.path.contains('\0') {
+        let message = "the path holds the character U+0000, which no name of an object does";
+        return Err(StatusError::bad_request(message));
+    }
+    Ok(())
 }
 
 fn scope(info: &RequestInfo, resource: &ResourceInfo) -> RequestScope {

@@ -41,6 +41,7 @@ struct Patch<'c> {
 pub(super) async fn patch(call: &mut Call<'_>, part: Part) -> Result<Response, StatusError> {
     let (document, duplicates) = read(call)?;
     let negotiated = negotiate(call.parts, &Transform::ALL)?;
+    response::check_single(call, &negotiated)?;
     let options = WriteOptions::parse(Query::of(call.parts), "PatchOptions")?;
     call.set_options(&options);
     let change = Patch {

@@ -21,6 +21,7 @@ impl ObjectChange for Replacement {
 
 pub(super) async fn update(call: &mut Call<'_>, part: Part) -> Result<Response, StatusError> {
     let negotiated = negotiate(call.parts, &Transform::ALL)?;
+    response::check_single(call, &negotiated)?;
     let options = WriteOptions::parse(Query::of(call.parts), "UpdateOptions")?;
     call.set_options(&options);
     let decode = |value| call.storage.decode(value);

@@ -48,7 +48,7 @@ impl<S: Strategy> Store<S> {
         self.strategy.prepare_for_create(ctx, &mut typed);
         let prepared = Self::untyped(&typed)?;
         let mut errors = metadata::validate(&prepared.metadata, self.info.names.scope);
-        errors.extend(self.strategy.validate(&typed));
+        metadata::extend(&mut errors, self.strategy.validate(&typed));
         Self::invalid(&prepared, errors)?;
         self.strategy.admit_create(ctx, &mut typed).await?;
         self.strategy

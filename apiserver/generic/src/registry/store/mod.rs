@@ -153,7 +153,7 @@ impl<S: Strategy> RestStorage for Store<S> {
     }
 
     fn decode(&self, body: Value) -> Result<Decoded, serde_json::Error> {
-        decode::decode::<S::Kind, S::Kind>(body)
+        decode::decode::<S::Kind, S::Kind>(&body)
     }
 
     async fn get(&self, key: &Key, fresh: Freshness) -> Result<Arc<Stored>, RegistryError> {

@@ -114,7 +114,7 @@ where
     }
 
     fn decode(&self, body: Value) -> Result<Decoded, serde_json::Error> {
-        decode::decode::<V, S::Kind>(body)
+        decode::decode::<V, S::Kind>(&body)
     }
 
     fn served<'o>(&self, object: &'o Object) -> Result<Cow<'o, Object>, RegistryError> {

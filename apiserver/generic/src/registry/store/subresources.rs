@@ -38,7 +38,7 @@ impl<C: NamedCreater> RestSubresource for Creater<C> {
     }
 
     fn decode(&self, body: Value) -> Result<Decoded, serde_json::Error> {
-        decode::decode::<C::Kind, C::Kind>(body)
+        decode::decode::<C::Kind, C::Kind>(&body)
     }
 
     fn refused_in_terminating_namespace(&self) -> bool {

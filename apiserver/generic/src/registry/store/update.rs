@@ -108,7 +108,7 @@ impl<S: Strategy> Store<S> {
         let mut errors = metadata::validate(&next.metadata, self.info.names.scope);
         errors.extend(metadata::validate_update(&next.metadata, &current.metadata));
         if part == Part::Main {
-            errors.extend(self.strategy.validate_update(new, old));
+            metadata::extend(&mut errors, self.strategy.validate_update(new, old));
         }
         Self::invalid(next, errors)
     }

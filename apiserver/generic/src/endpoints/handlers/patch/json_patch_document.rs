@@ -9,13 +9,10 @@ use json_patch::jsonptr::Pointer;
 use serde_json::Value;
 
 use crate::endpoints::StatusError;
-use crate::endpoints::decode::BODY_BYTES_MAX;
+use crate::endpoints::decode::{BODY_BYTES_MAX, DEPTH_MAX};
 
 /// The most operations of one patch; upstream's number.
 const OPERATIONS_MAX: usize = 10_000;
-
-/// The deepest nesting a patch may lead to; far below where decoding ends.
-const DEPTH_MAX: usize = 100;
 
 /// The operations of a patch.
 pub(super) struct JsonPatch(Vec<PatchOperation>);
