@@ -104,8 +104,8 @@ impl FieldError {
     }
 
     /// The value has more bytes than it may have.
-    pub fn too_long(field: impl Into<String>, bytes_max: usize) -> Self {
-        let message = format!("may not be more than {bytes_max} bytes");
+    pub fn too_long(field: impl Into<String>, bytes: usize, bytes_max: usize) -> Self {
+        let message = format!("may not be more than {bytes_max} bytes, it has {bytes}");
         Self::new(field, FieldErrorKind::TooLong, Value::Null, message)
     }
 
@@ -183,8 +183,8 @@ mod tests {
                 "spec.job: Forbidden: not here",
             ),
             (
-                FieldError::too_long("spec.a", 253),
-                "spec.a: Too long: may not be more than 253 bytes",
+                FieldError::too_long("spec.a", 300, 253),
+                "spec.a: Too long: may not be more than 253 bytes, it has 300",
             ),
             (
                 FieldError::too_many("spec.manifests", 65, 64),

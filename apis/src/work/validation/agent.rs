@@ -62,7 +62,7 @@ fn check_identity(identity: &str, errors: &mut Vec<FieldError>) {
             "must be the user name the agent calls with, such as system:serviceaccount:<namespace>:<name>";
         errors.push(FieldError::required(field, message));
     } else if identity.len() > IDENTITY_BYTES_MAX {
-        errors.push(FieldError::too_long(field, IDENTITY_BYTES_MAX));
+        errors.push(FieldError::too_long(field, identity.len(), IDENTITY_BYTES_MAX));
     } else if identity.chars().any(|c| c.is_whitespace() || c.is_control()) {
         errors.push(FieldError::invalid(
             field,

@@ -38,7 +38,7 @@ fn check_url(url: &str, errors: &mut Vec<FieldError>) {
         return;
     }
     if url.len() > URL_BYTES_MAX {
-        errors.push(FieldError::too_long(field, URL_BYTES_MAX));
+        errors.push(FieldError::too_long(field, url.len(), URL_BYTES_MAX));
         return;
     }
     let Some(rest) = url

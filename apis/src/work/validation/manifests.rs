@@ -75,7 +75,7 @@ pub(super) fn check_manifests(manifests: &[Object], namespace: Option<&str>, err
     // Serialising a decoded value cannot fail; what cannot be measured is not let through.
     let bytes = serde_json::to_vec(manifests).map_or(usize::MAX, |json| json.len());
     if bytes > MANIFESTS_BYTES_MAX {
-        errors.push(FieldError::too_long("spec.manifests", MANIFESTS_BYTES_MAX));
+        errors.push(FieldError::too_long("spec.manifests", bytes, MANIFESTS_BYTES_MAX));
     }
 }
 
@@ -103,7 +103,7 @@ impl Walk<'_> {
             return;
         }
         match object.get("items") {
-            Some(Value::Array(items)) if kind.to_ascii_lowercase().ends_with("list") => {
+            Some(Value::Array(items)) if kind.trim().to_ascii_lowercase().ends_with("list") => {
                 self.check_items(path, items);
             }
             _ => {

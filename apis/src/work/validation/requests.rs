@@ -2,11 +2,12 @@
 //!
 //! They hold for the form of a request. Whether the claim it names is current is the state machine's answer.
 
+use super::work_order::WORK_TYPES;
 use super::{check_name, check_range, names};
 use crate::validation::FieldError;
 use crate::work::v1alpha1::{
     AgentClaim, AgentCompletion, AgentRenewal, CompletionOutcome, Progress, WorkOrderClaim,
-    WorkOrderCompletionSpec, WorkOrderRelease, WorkOrderRenewalSpec,
+    WorkOrderCompletionSpec, WorkOrderRelease, WorkOrderRenewalSpec, WorkType,
 };
 
 /// How many orders a batch request may hold.
@@ -87,7 +88,11 @@ pub fn validate_completion(path: &str, spec: &WorkOrderCompletionSpec) -> Vec<Fi
     // Serialising a decoded value cannot fail; what cannot be measured is not let through.
     let bytes = serde_json::to_vec(&spec.results).map_or(usize::MAX, |json| json.len());
     if bytes > RESULTS_BYTES_MAX {
-        errors.push(FieldError::too_long(format!("{path}.results"), RESULTS_BYTES_MAX));
+        errors.push(FieldError::too_long(
+            format!("{path}.results"),
+            bytes,
+            RESULTS_BYTES_MAX,
+        ));
     }
     errors
 }
@@ -118,6 +123,12 @@ pub fn validate_agent_claim(claim: &AgentClaim) -> Vec<FieldError> {
         &mut errors,
     );
     check_range("spec.max", claim.spec.max, 1..=100, &mut errors);
+    for (index, word) in claim.spec.work_types.iter().enumerate() {
+        if WorkType::canonical(word).is_none() {
+            let field = format!("spec.workTypes[{index}]");
+            errors.push(FieldError::not_supported(field, word.as_str(), &WORK_TYPES));
+        }
+    }
     check_range("spec.waitSeconds", claim.spec.wait_seconds, 0..=60, &mut errors);
     errors
 }
@@ -193,7 +204,8 @@ fn check_required(field: &str, value: &str, message: &str, errors: &mut Vec<Fiel
 }
 
 fn check_length(field: &str, value: Option<&str>, bytes_max: usize, errors: &mut Vec<FieldError>) {
-    if value.is_some_and(|value| value.len() > bytes_max) {
-        errors.push(FieldError::too_long(field, bytes_max));
+    let bytes = value.map_or(0, str::len);
+    if bytes > bytes_max {
+        errors.push(FieldError::too_long(field, bytes, bytes_max));
     }
 }

@@ -20,7 +20,7 @@ pub const MUTABLE_FIELDS: [&str; 6] = [
 ];
 
 /// What a user may write to `spec.workType`.
-const WORK_TYPES: [&str; 5] = ["build", "shipwright-build", "workflow", "code-task", "job"];
+pub(super) const WORK_TYPES: [&str; 5] = ["build", "shipwright-build", "workflow", "code-task", "job"];
 
 const IDEMPOTENCY_KEY_BYTES_MAX: usize = 253;
 const CANCEL_REASON_BYTES_MAX: usize = 1024;
@@ -265,6 +265,7 @@ fn check_texts(spec: &WorkOrderSpec, errors: &mut Vec<FieldError>) {
         if key.len() > IDEMPOTENCY_KEY_BYTES_MAX {
             errors.push(FieldError::too_long(
                 "spec.idempotencyKey",
+                key.len(),
                 IDEMPOTENCY_KEY_BYTES_MAX,
             ));
         } else if key.chars().any(char::is_control) {
@@ -272,13 +273,11 @@ fn check_texts(spec: &WorkOrderSpec, errors: &mut Vec<FieldError>) {
             errors.push(FieldError::invalid("spec.idempotencyKey", key.as_str(), message));
         }
     }
-    if spec
-        .cancel
-        .as_ref()
-        .is_some_and(|cancel| cancel.reason.len() > CANCEL_REASON_BYTES_MAX)
-    {
+    let reason_bytes = spec.cancel.as_ref().map_or(0, |cancel| cancel.reason.len());
+    if reason_bytes > CANCEL_REASON_BYTES_MAX {
         errors.push(FieldError::too_long(
             "spec.cancel.reason",
+            reason_bytes,
             CANCEL_REASON_BYTES_MAX,
         ));
     }
