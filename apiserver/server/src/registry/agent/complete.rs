@@ -10,7 +10,7 @@ use brokkr_apis::work::v1alpha1::{
 use brokkr_apis::work::validation::{validate_agent_completion, validate_completion};
 use futures::future::join_all;
 use generic_apiserver::registry::{NamedCreater, RegistryError, RequestContext};
-use generic_apiserver::storage::Key;
+use generic_apiserver::storage::{Key, StorageError};
 
 use crate::queue::Queue;
 use crate::queue::report::{ClaimKey, CompleteInput};
@@ -49,11 +49,16 @@ impl NamedCreater for AgentCompletions {
         agent_named(self.queue.storage(), ctx, &parent.name).await?;
         let terminating = self.queue.terminating();
         // Together, so that they share a few transactions; each succeeds or fails alone.
-        let items = join_all(body.spec.items.iter().map(async |item| {
-            let outcome = self.complete(ctx, parent, item, &terminating).await;
-            result(item, outcome)
+        let items = body.spec.items.iter().enumerate();
+        let outcomes = join_all(items.map(async |(index, item)| {
+            let path = format!("spec.items[{index}]");
+            self.complete(ctx, parent, item, &path, &terminating).await
         }));
-        body.status = Some(AgentCompletionStatus { items: items.await });
+        let outcomes = unless_unreachable(outcomes.await)?;
+        let items = body.spec.items.iter().zip(outcomes);
+        body.status = Some(AgentCompletionStatus {
+            items: items.map(|(item, outcome)| result(item, outcome)).collect(),
+        });
         Ok(body)
     }
 }
@@ -64,12 +69,13 @@ impl AgentCompletions {
         ctx: &RequestContext,
         parent: &Key,
         item: &AgentCompletionItem,
+        path: &str,
         terminating: &[String],
     ) -> Result<WorkOrderCompletionStatus, RegistryError> {
         let report = item.completion();
-        valid("AgentCompletion", &item.name, validate_completion("", &report))?;
+        valid("AgentCompletion", &item.name, validate_completion(path, &report))?;
         let key = ClaimKey {
-            uid: valid_uid("AgentCompletion", &item.name, "uid", &item.uid)?,
+            uid: valid_uid("AgentCompletion", &item.name, &format!("{path}.uid"), &item.uid)?,
             fence: Some(item.fence),
             namespace: item.namespace.clone(),
             name: item.name.clone(),
@@ -82,6 +88,23 @@ impl AgentCompletions {
         let completed = self.queue.complete(CompleteInput { key, report }).await?;
         completed.map_err(|refusal| report_error(refusal, &order))
     }
+}
+
+/// The outcomes of the items, or the one answer to all of them: without a database none was looked at,
+/// and the request may be sent again as it is.
+fn unless_unreachable<T>(
+    mut outcomes: Vec<Result<T, RegistryError>>,
+) -> Result<Vec<Result<T, RegistryError>>, RegistryError> {
+    let unreachable = |outcome: &Result<T, RegistryError>| {
+        matches!(
+            outcome,
+            Err(RegistryError::Storage(StorageError::Unreachable { .. }))
+        )
+    };
+    if !outcomes.is_empty() && outcomes.iter().all(unreachable) {
+        outcomes.remove(0)?;
+    }
+    Ok(outcomes)
 }
 
 fn result(

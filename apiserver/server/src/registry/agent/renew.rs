@@ -70,7 +70,7 @@ impl AgentRenewals {
             holder: Some(body.spec.holder.clone()),
             user: ctx.user.name.clone(),
         };
-        let checked: Vec<_> = body.spec.items.iter().map(renewal).collect();
+        let checked: Vec<_> = body.spec.items.iter().enumerate().map(renewal).collect();
         let renewals: Vec<_> = checked
             .iter()
             .filter_map(|checked| checked.as_ref().ok().cloned())
@@ -91,10 +91,11 @@ impl AgentRenewals {
     }
 }
 
-fn renewal(item: &AgentRenewalItem) -> Result<Renewal, RegistryError> {
+fn renewal((index, item): (usize, &AgentRenewalItem)) -> Result<Renewal, RegistryError> {
+    let path = format!("spec.items[{index}]");
     let mut spec = item.renewal();
-    valid("AgentRenewal", &item.name, validate_renewal("", &spec))?;
-    spec.uid = valid_uid("AgentRenewal", &item.name, "uid", &spec.uid)?;
+    valid("AgentRenewal", &item.name, validate_renewal(&path, &spec))?;
+    spec.uid = valid_uid("AgentRenewal", &item.name, &format!("{path}.uid"), &spec.uid)?;
     Ok(Renewal {
         namespace: item.namespace.clone(),
         name: item.name.clone(),
