@@ -14,7 +14,7 @@ Parts, in order; all of them when none is named:
   integration    library, server and agent on real PostgreSQL
   mutants        each guard of storage and queue left out in turn: some test must notice
   controlplane   the Go program that runs the control plane
-  e2e            everything together, with kubectl, kube-rs and client-go
+  e2e            the installation step by step, then everything together, with kubectl, kube-rs and client-go
 
 Environment:
   DATABASE_URL            used for integration tests instead of a private cluster
@@ -88,12 +88,12 @@ deny() {
 
 unit() { cargo test --workspace --locked --lib --bins --quiet --no-fail-fast && cargo test --workspace --locked --doc --quiet --no-fail-fast; }
 
-# Everything below a crate's tests/ but the end-to-end suite. Always the whole workspace is selected, so that
+# Everything below a crate's tests/ but what needs a control plane. Always the whole workspace is selected, so that
 # all parts share one build of the dependencies.
 integration() {
   local targets
   mapfile -t targets < <(cargo metadata --format-version 1 --no-deps |
-    jq -r '.packages[].targets[] | select(.kind[] == "test" and .name != "e2e") | "--test=" + .name')
+    jq -r '.packages[].targets[] | select(.kind[] == "test" and .name != "e2e" and .name != "install") | "--test=" + .name')
   cargo test --workspace --locked --quiet --no-fail-fast "${targets[@]}" -- --test-threads 4
 }
 
@@ -115,7 +115,7 @@ controlplane() { build_control_plane && go_tests; }
 e2e() {
   build_control_plane &&
     cargo build --workspace --bins --locked --quiet &&
-    cargo test --workspace --locked --test e2e
+    cargo test --workspace --locked --no-fail-fast --test install --test e2e
 }
 
 parts=(lint deny unit integration mutants controlplane e2e)

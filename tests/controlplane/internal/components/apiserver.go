@@ -67,6 +67,8 @@ func (c *Cluster) servingFlags(port int) []string {
 		"--endpoint-reconciler-type=none",
 		"--allow-privileged=true",
 		"--profiling=false",
+		// Says when a certificate was read again, which tests of rotation wait for.
+		"--vmodule=dynamic_serving_content=2",
 	}
 }
 
