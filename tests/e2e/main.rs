@@ -1,6 +1,8 @@
 //! End to end: kubectl, kube-rs and client-go against a real kube-apiserver, the real Tekton and Shipwright
 //! controllers, PostgreSQL, the server behind its APIService, and an agent with nothing but tokens.
 //!
+//! The sample API server of `tests/wardle` comes and goes on the same control plane.
+//!
 //! All tests share one installation. Tests that stop a program of it hold `disruption()` alone; all
 //! others hold it together with each other.
 
@@ -11,6 +13,8 @@ mod faults;
 mod kubectl;
 mod main_job;
 mod outcomes;
+mod sample_api;
+mod sample_server;
 
 use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
