@@ -200,6 +200,48 @@ impl Cluster {
         Ok(())
     }
 
+    /// Stops or continues all processes of the server, as a machine that hangs does.
+    pub(crate) fn signal_all(&self, signal: &str) -> Result<()> {
+        let pid = std::fs::read_to_string(self.directory.join("data/postmaster.pid"))?;
+        let postmaster = pid
+            .lines()
+            .next()
+            .context("the server has no process")?
+            .to_owned();
+        let list = Command::new("ps")
+            .args(["-o", "pid=", "--ppid", &postmaster])
+            .output()?;
+        let children = String::from_utf8_lossy(&list.stdout).into_owned();
+        // The postmaster first: it starts no further process then.
+        let kill = Command::new("kill")
+            .args(["-s", signal, &postmaster])
+            .args(children.split_whitespace())
+            .status()?;
+        ensure!(kill.success(), "the processes of the server were not signalled");
+        Ok(())
+    }
+
+    /// Keeps a copy of the files, as a snapshot of the disk does.
+    pub(crate) fn copy_data(&self) -> Result<()> {
+        self.replace_directory("data", "copy")
+    }
+
+    /// Puts the copy in the place of the files.
+    pub(crate) fn restore_data(&self) -> Result<()> {
+        ensure!(self.running.is_none(), "the server runs");
+        self.replace_directory("copy", "data")
+    }
+
+    fn replace_directory(&self, from: &str, to: &str) -> Result<()> {
+        let (from, to) = (self.directory.join(from), self.directory.join(to));
+        if to.exists() {
+            std::fs::remove_dir_all(&to)?;
+        }
+        let copied = Command::new("cp").arg("--archive").args([&from, &to]).status()?;
+        ensure!(copied.success(), "{} was not copied", from.display());
+        Ok(())
+    }
+
     fn log(&self) -> PathBuf {
         self.directory.join("log")
     }
@@ -208,6 +250,8 @@ impl Cluster {
 impl Drop for Cluster {
     fn drop(&mut self) {
         if let Some((mut child, stdin)) = self.running.take() {
+            // One that a failed test has left frozen could not end; one that runs is not disturbed.
+            let _ = self.signal_all("CONT");
             drop(stdin);
             // Nothing can be done about a failure here; the directory is removed below either way.
             let _ = child.wait();

@@ -126,6 +126,40 @@ impl TestPostgres {
         self.private()?.run(Duration::from_secs(30))
     }
 
+    /// Freezes the server with all its processes, as a machine that hangs: connections stay open, and
+    /// nobody answers.
+    ///
+    /// # Errors
+    /// When this is not a private cluster, or it does not run.
+    pub fn freeze(&mut self) -> Result<()> {
+        self.private()?.signal_all("STOP")
+    }
+
+    /// Lets a frozen server go on.
+    ///
+    /// # Errors
+    /// When this is not a private cluster, or it does not run.
+    pub fn thaw(&mut self) -> Result<()> {
+        self.private()?.signal_all("CONT")
+    }
+
+    /// Keeps a copy of the files of a server that does not run, as a snapshot of the disk does; it takes
+    /// the place of an earlier one.
+    ///
+    /// # Errors
+    /// When this is not a private cluster, or the files cannot be copied.
+    pub fn copy_files(&mut self) -> Result<()> {
+        self.private()?.copy_data()
+    }
+
+    /// Puts the copy of [`Self::copy_files`] in the place of the files: what was written since is lost.
+    ///
+    /// # Errors
+    /// When the server runs, or there is no copy.
+    pub fn restore_files(&mut self) -> Result<()> {
+        self.private()?.restore_data()
+    }
+
     /// Starts a standby that streams from this cluster, and waits until it answers.
     ///
     /// # Errors

@@ -1,4 +1,5 @@
-//! A proxy before PostgreSQL that loses what a test wants lost: a request, or the answer to one.
+//! A proxy before PostgreSQL that loses what a test wants lost, a request or the answer to one, and that
+//! leads to another server when a test wants it, as an address does that moves with a failover.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -26,10 +27,14 @@ struct Trap {
     sprung: AtomicBool,
 }
 
+/// Where new connections lead.
+type Target = Arc<Mutex<Option<PathBuf>>>;
+
 /// A proxy on a socket of its own. It ends with this value.
 #[derive(Debug)]
 pub struct Proxy {
     directory: PathBuf,
+    target: Target,
     connect: PgConnectOptions,
     trap: Arc<Trap>,
     task: tokio::task::JoinHandle<()>,
@@ -43,17 +48,15 @@ impl Proxy {
     pub fn before(server: &PgConnectOptions) -> Result<Self> {
         let directory = std::env::temp_dir().join(format!("test-proxy-{}", uuid::Uuid::new_v4().simple()));
         std::fs::create_dir(&directory)?;
-        let socket = format!(".s.PGSQL.{}", server.get_port());
-        let folder = server
-            .get_socket()
-            .context("the server listens on a Unix socket")?;
-        let target = folder.join(&socket);
-        let listener = UnixListener::bind(directory.join(&socket))?;
+        let server_socket = socket(server)?;
+        let listener = UnixListener::bind(directory.join(server_socket.file_name().unwrap_or_default()))?;
+        let target = Target::new(Mutex::new(Some(server_socket)));
         let trap = Arc::new(Trap::default());
         let connect = server.clone().socket(&directory);
-        let task = tokio::spawn(accept(listener, target, Arc::clone(&trap)));
+        let task = tokio::spawn(accept(listener, Arc::clone(&target), Arc::clone(&trap)));
         Ok(Self {
             directory,
+            target,
             connect,
             trap,
             task,
@@ -64,6 +67,16 @@ impl Proxy {
     #[must_use]
     pub fn connect_options(&self) -> PgConnectOptions {
         self.connect.clone()
+    }
+
+    /// Leads new connections to another server, or to none.
+    ///
+    /// # Errors
+    /// When the server does not listen on a Unix socket.
+    pub fn lead_to(&self, server: Option<&PgConnectOptions>) -> Result<()> {
+        let target = server.map(socket).transpose()?;
+        *self.target.lock().unwrap_or_else(PoisonError::into_inner) = target;
+        Ok(())
     }
 
     /// The next request with this text is treated so.
@@ -86,10 +99,20 @@ impl Drop for Proxy {
     }
 }
 
-async fn accept(listener: UnixListener, target: PathBuf, trap: Arc<Trap>) {
+fn socket(server: &PgConnectOptions) -> Result<PathBuf> {
+    let folder = server
+        .get_socket()
+        .context("the server listens on a Unix socket")?;
+    Ok(folder.join(format!(".s.PGSQL.{}", server.get_port())))
+}
+
+async fn accept(listener: UnixListener, target: Target, trap: Arc<Trap>) {
     while let Ok((client, _)) = listener.accept().await {
+        let target = target.lock().unwrap_or_else(PoisonError::into_inner).clone();
         // Without the server, the client finds its connection closed.
-        if let Ok(server) = UnixStream::connect(&target).await {
+        if let Some(target) = target
+            && let Ok(server) = UnixStream::connect(&target).await
+        {
             tokio::spawn(pass(client, server, Arc::clone(&trap)));
         }
     }

@@ -39,6 +39,7 @@ mod cacher;
 mod continue_token;
 mod encoding;
 pub mod error;
+mod high_water_mark;
 mod metrics;
 mod migrations;
 pub mod mutation;
@@ -57,6 +58,7 @@ pub mod types;
 mod watch_stream;
 
 pub use error::StorageError;
+pub use high_water_mark::HighWaterMark;
 pub use migrations::migrator;
 pub use mutation::{Change, ObjectWrite, SetMutation, SideRow, Update, Versions, Writes};
 pub use options::StorageOptions;

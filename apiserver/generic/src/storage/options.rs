@@ -27,6 +27,9 @@ pub struct StorageOptions {
     pub poll_interval: Duration,
     /// The shortest time between two nudges to the other replicas.
     pub nudge_interval: Duration,
+    /// The time between two looks at the database's history while a connection stays open, and between
+    /// two records of the high-water mark: versions drawn since the last may be missed by a restore.
+    pub history_interval: Duration,
     /// How long a read waits for the version it needs.
     pub freshness_timeout: Duration,
     /// Events kept in memory per resource however old they are.
@@ -65,6 +68,7 @@ impl StorageOptions {
             transaction_timeout: Duration::from_secs(10),
             poll_interval: Duration::from_millis(250),
             nudge_interval: Duration::from_millis(10),
+            history_interval: Duration::from_secs(5),
             freshness_timeout: Duration::from_secs(3),
             ring_events_min: 100,
             ring_events_max: 102_400,

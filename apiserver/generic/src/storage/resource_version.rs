@@ -10,7 +10,7 @@ use std::str::FromStr;
 pub(crate) const EPOCH_SHIFT: u32 = 40;
 
 /// A version drawn from the one sequence of the database; always above zero.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ResourceVersion(u64);
 
 /// The text is not a version: not a decimal integer without sign and leading zeros.

@@ -14,9 +14,11 @@ use tokio_util::task::TaskTracker;
 
 use super::cacher::Cacher;
 use super::error::StorageError;
+use super::high_water_mark::HighWaterMark;
 use super::metrics::StorageMetrics;
 use super::mutation::{Follower, ObjectWrite, SetMutation, Update};
 use super::options::StorageOptions;
+use super::postgres::epoch::History;
 use super::postgres::writer::{ErasedFollower, FollowerOf, Group, Operation, PendingUpdate, Writer};
 use super::postgres::{self, Resource, Resources, nudge, prune, unreachable};
 use super::resource_version::ResourceVersion;
@@ -41,6 +43,7 @@ pub(super) struct Inner {
     pub(super) progress: watch::Receiver<Option<ResourceVersion>>,
     pub(super) pool: PgPool,
     prepared: Prepared,
+    history: Arc<History>,
     tasks: TaskTracker,
     token: CancellationToken,
 }
@@ -62,6 +65,7 @@ pub struct StorageBuilder {
     tables: Vec<ResourceTable>,
     followers: Vec<Arc<dyn ErasedFollower>>,
     prepared: BoxFuture<'static, ()>,
+    mark: Option<Arc<dyn HighWaterMark>>,
 }
 
 impl fmt::Debug for StorageBuilder {
@@ -95,6 +99,14 @@ impl StorageBuilder {
         self
     }
 
+    /// Keeps a high-water mark of versions: without one a database restored from a copy of its files is
+    /// noticed only by replicas that ran before.
+    #[must_use]
+    pub fn high_water_mark(mut self, mark: Arc<dyn HighWaterMark>) -> Self {
+        self.mark = Some(mark);
+        self
+    }
+
     /// Starts the tasks, in the current Tokio runtime, until `token` is cancelled. The database may be
     /// down: [`Storage::is_ready`] tells when the caches are filled. The schema must be up to date once
     /// what [`Self::after`] waits for is done; without that, now.
@@ -122,11 +134,14 @@ impl StorageBuilder {
         let pool = postgres::pool(&options);
         let committed = Arc::new(Notify::new());
 
+        let history = Arc::new(History::new(&options, self.mark));
+
         let announce = vec![Arc::clone(&gate.wake), Arc::clone(&committed)];
         let writer = Writer::new(
             Arc::clone(&options),
             Arc::clone(&resources),
             self.followers,
+            Arc::clone(&history),
             announce,
             Arc::clone(&metrics),
         );
@@ -143,18 +158,22 @@ impl StorageBuilder {
             parts.3,
             progress_sender,
             Arc::clone(&metrics),
+            Arc::clone(&history),
         );
         let counts = || Arc::clone(&metrics);
         let nudging = nudge::send(Arc::clone(&options), committed, counts(), token.clone());
         let wake = Arc::clone(&gate.wake);
         let listening = nudge::listen(Arc::clone(&options), wake, counts(), token.clone());
         let pruning = prune::run(Arc::clone(&options), pool.clone(), counts(), token.clone());
-        let all: [BoxFuture<'static, ()>; 5] = [
+        let all: [BoxFuture<'static, ()>; 6] = [
             writer.run(operations, token.clone()).boxed(),
             tailer.run(token.clone()).boxed(),
             nudging.boxed(),
             listening.boxed(),
             pruning.boxed(),
+            Arc::clone(&history)
+                .record(options.history_interval, token.clone())
+                .boxed(),
         ];
         for task in all {
             tasks.spawn(once_prepared(prepared.clone(), token.clone(), task));
@@ -170,6 +189,7 @@ impl StorageBuilder {
             progress,
             pool,
             prepared,
+            history,
             tasks,
             token,
         };
@@ -188,13 +208,16 @@ impl Storage {
             tables: Vec::new(),
             followers: Vec::new(),
             prepared: futures::future::ready(()).boxed(),
+            mark: None,
         }
     }
 
-    /// Stops: writes already accepted are done, watches end, tasks are joined.
+    /// Stops: writes already accepted are done, watches end, tasks are joined, and the high-water mark is
+    /// raised to the last version.
     pub async fn shutdown(&self) {
         self.inner.token.cancel();
         self.inner.tasks.wait().await;
+        self.inner.history.raise_mark().await;
         self.inner.pool.close().await;
     }
 

@@ -103,10 +103,11 @@ impl Scan {
         let table = self.resource.table.table;
         let mut query: QueryBuilder<Postgres> = QueryBuilder::new(
             "select f.floor_rv, t.resource_version, t.object
-             from (select coalesce((select floor_rv from apiserver.resource_floors where resource = ",
+             from (select greatest(epoch::bigint << 40,
+                 (select floor_rv from apiserver.resource_floors where resource = ",
         );
         query.push_bind(&self.resource.name);
-        query.push("), 0) as floor_rv) f left join lateral (select resource_version, object from ");
+        query.push(")) as floor_rv from apiserver.rv_meta) f left join lateral (select resource_version, object from ");
         query
             .push(table)
             .push(" where resource_version > ")

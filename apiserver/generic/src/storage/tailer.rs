@@ -19,6 +19,7 @@ use super::error::StorageError;
 use super::metrics::StorageMetrics;
 use super::options::StorageOptions;
 use super::postgres::change_log::{self, LoggedEvent, Page};
+use super::postgres::epoch::History;
 use super::postgres::{Resources, connect, unreachable};
 use super::resource_version::ResourceVersion;
 use super::table::GroupResource;
@@ -79,7 +80,10 @@ pub(crate) struct Tailer {
     /// What has been applied; none before the first rebuild.
     progress: watch::Sender<Option<ResourceVersion>>,
     metrics: Arc<StorageMetrics>,
+    history: Arc<History>,
     connection: Option<PgConnection>,
+    /// When the connection was last found to belong to the known history.
+    confirmed: Option<Instant>,
 }
 
 impl Tailer {
@@ -90,6 +94,7 @@ impl Tailer {
         gate: Arc<Gate>,
         progress: watch::Sender<Option<ResourceVersion>>,
         metrics: Arc<StorageMetrics>,
+        history: Arc<History>,
     ) -> Self {
         Self {
             options,
@@ -98,7 +103,9 @@ impl Tailer {
             gate,
             progress,
             metrics,
+            history,
             connection: None,
+            confirmed: None,
         }
     }
 
@@ -155,10 +162,7 @@ impl Tailer {
 
     /// Applies all that is committed when this starts.
     async fn pass(&mut self) -> Result<(), StorageError> {
-        let mut connection = match self.connection.take() {
-            Some(connection) => connection,
-            None => self.connect().await?,
-        };
+        let mut connection = self.connection().await?;
         let bound = self.options.statement_timeout;
         loop {
             let Some(cursor) = *self.progress.borrow() else {
@@ -176,7 +180,7 @@ impl Tailer {
             }
             if mutant!("i3-progress-from-a-later-snapshot") {
                 tokio::time::sleep(Duration::from_millis(5)).await;
-                page.last = Some(change_log::current_version(&mut connection).await?);
+                page.last = Some(change_log::newest(&mut connection).await?);
             }
             let full = page.full;
             self.apply(page);
@@ -189,16 +193,18 @@ impl Tailer {
         }
     }
 
-    /// A database whose newest version is older than what has been applied is not the one that was
-    /// read before.
-    async fn connect(&self) -> Result<PgConnection, StorageError> {
-        let mut connection = connect(&self.options, "tailer").await?;
-        let reading = change_log::current_version(&mut connection);
-        let current = timeout(self.options.statement_timeout, reading).await;
-        let current = current.map_err(|_| unreachable("reading the newest version took too long"))??;
-        if self.progress.borrow().is_some_and(|applied| applied > current) {
-            tracing::error!(%current, "the database went back in time, starting anew");
-            self.progress.send_replace(None);
+    /// A failover cuts all connections, so that a look at the history belongs to each new one. The looks
+    /// in between are for what may stand before the database and keep ours while it changes its own.
+    async fn connection(&mut self) -> Result<PgConnection, StorageError> {
+        let (mut connection, confirmed) = match self.connection.take() {
+            Some(open) => (open, self.confirmed),
+            None => (connect(&self.options, "tailer").await?, None),
+        };
+        if confirmed.is_none_or(|at| at.elapsed() >= self.options.history_interval) {
+            let confirming = self.history.confirm(&mut connection);
+            let looked = timeout(self.options.transaction_timeout, confirming).await;
+            looked.map_err(|_| unreachable("reading the database's history took too long"))??;
+            self.confirmed = Some(Instant::now());
         }
         Ok(connection)
     }
@@ -213,14 +219,15 @@ impl Tailer {
         let mut events = by_resource(snapshot.events);
         for (resource, cacher) in self.cachers.iter() {
             cacher.rebuild(Filling {
-                version: snapshot.version,
+                version: snapshot.at.version,
                 objects: objects.remove(resource).unwrap_or_default(),
                 events_after: snapshot.events_after,
                 events: events.remove(resource).unwrap_or_default(),
             });
         }
-        tracing::info!(version = %snapshot.version, "watch caches filled");
-        self.progress.send_replace(Some(snapshot.version));
+        tracing::info!(version = %snapshot.at.version, "watch caches filled");
+        self.history.read(snapshot.at);
+        self.progress.send_replace(Some(snapshot.at.version));
         Ok(())
     }
 
@@ -238,17 +245,19 @@ impl Tailer {
                 cacher.apply(events);
             }
             if let Some(last) = page.last {
-                cacher.advance(last);
+                cacher.advance(last.version);
             }
             let floor = page
                 .resource_floors
                 .get(&cacher.resource.name)
                 .copied()
                 .unwrap_or_default();
-            cacher.retain_after(ResourceVersion::new(floor.cast_unsigned()));
+            let floor = ResourceVersion::new(floor.cast_unsigned());
+            cacher.retain_after(floor.max(page.epoch_start));
         }
         if let Some(last) = page.last {
-            self.progress.send_replace(Some(last));
+            self.history.read(last);
+            self.progress.send_replace(Some(last.version));
         }
     }
 }

@@ -267,48 +267,6 @@ async fn a_lock_that_is_not_given_in_time_is_reported_and_nothing_is_written() {
 }
 
 #[tokio::test]
-async fn after_a_failover_versions_go_on_in_a_new_epoch() {
-    let mut primary = TestPostgres::start(Durability::None).unwrap();
-    let fixture = Fixture::on(&primary, |_| {}).await;
-    let before = fixture.storage.create("a", "red").await;
-    let standby = primary.standby().unwrap();
-    let copy = standby.database(fixture.database.name());
-    let storage = replica(&copy, |_| {}, |builder| builder);
-    assert_eq!(names(&storage.all().await), ["a"], "a standby can be read");
-    let refused = storage.update(creation("b", json!({}))).await;
-    assert!(
-        matches!(refused, Err(StorageError::Unreachable { ambiguous: false, .. })),
-        "{refused:?}"
-    );
-    let mut watch = storage.watch_from(WatchStart::After(before.version)).await;
-
-    fixture.storage.shutdown().await;
-    primary.kill().unwrap();
-    standby.promote().await.unwrap();
-
-    eventually("writes go on", || async {
-        storage.update(creation("b", json!({}))).await.is_ok()
-    })
-    .await;
-    let b = storage.get(NOTES, &key("b"), Freshness::Latest).await.unwrap();
-    assert_eq!(b.version, version((1 << 40) + 1));
-    // What was seen of the old history may never have been: list anew.
-    let ended = next(&mut watch).await;
-    assert!(
-        matches!(ended, Some(Err(StorageError::Expired { .. }))),
-        "{ended:?}"
-    );
-    let old = storage
-        .watch(NOTES, watching(WatchStart::After(before.version)))
-        .await;
-    assert!(matches!(old, Err(StorageError::Expired { .. })), "{old:?}");
-    assert_eq!(names(&storage.all().await), ["a", "b"]);
-    // A restart on the same history is no fork.
-    let again = replica(&copy, |_| {}, |builder| builder);
-    assert_eq!(again.create("c", "red").await.version, version((1 << 40) + 2));
-}
-
-#[tokio::test]
 async fn a_commit_that_did_not_happen_is_found_out_and_made_again() {
     let fixture = Fixture::new().await;
     fixture.storage.create("warm", "red").await;

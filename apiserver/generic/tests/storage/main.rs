@@ -12,6 +12,7 @@ mod barrier;
 mod durability;
 mod failure;
 mod fixture;
+mod history;
 mod list;
 mod log;
 mod metrics;

@@ -132,6 +132,8 @@ impl Cacher {
         state.ring.restart(events_after, events);
         state.objects = map;
         state.version = version;
+        // Read with the next events: what is open then has begun after this.
+        state.retained_after = None;
     }
 
     /// Applies events in order and hands them to the watchers.

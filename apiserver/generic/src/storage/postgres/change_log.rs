@@ -29,6 +29,15 @@ pub(crate) struct LoggedEvent {
     pub(crate) object: Arc<Stored>,
 }
 
+/// A point of the log: a version, and when its event was written, in microseconds since 1970. Histories
+/// that have parted may share a version, but hardly both.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Point {
+    pub(crate) version: ResourceVersion,
+    /// None where there is no event.
+    pub(crate) written: Option<i64>,
+}
+
 /// A stretch of the log, read in one snapshot.
 #[derive(Debug)]
 pub(crate) struct Page {
@@ -36,10 +45,12 @@ pub(crate) struct Page {
     pub(crate) floor: ResourceVersion,
     /// Events of the resources known here.
     pub(crate) events: Vec<LoggedEvent>,
-    /// The version of the last event, of whatever resource.
-    pub(crate) last: Option<ResourceVersion>,
+    /// The last event, of whatever resource.
+    pub(crate) last: Option<Point>,
     /// Whether the snapshot may hold more events after these.
     pub(crate) full: bool,
+    /// Where the present epoch begins: what is known of earlier versions may not be so any more.
+    pub(crate) epoch_start: ResourceVersion,
     /// The floors of the append-only resources that have one.
     pub(crate) resource_floors: HashMap<String, i64>,
 }
@@ -70,10 +81,11 @@ pub(crate) async fn read(
     let rows = sqlx::query(
         "select m.floor_rv,
              (select json_object_agg(f.resource, f.floor_rv)::text from apiserver.resource_floors f),
-             e.rv, e.resource, e.type, e.object
+             e.rv, e.resource, e.type, e.object, (extract(epoch from e.at) * 1000000)::bigint,
+             m.epoch::bigint << 40
          from apiserver.rv_meta m
          left join lateral (
-             select rv, resource, type, object from apiserver.watch_events
+             select rv, resource, type, object, at from apiserver.watch_events
              where rv > $1 order by rv limit $2
          ) e on true
          order by e.rv",
@@ -95,13 +107,17 @@ fn page(resources: &Resources, rows: &[PgRow]) -> Result<Page, StorageError> {
         events: Vec::with_capacity(rows.len()),
         last: None,
         full: i64::try_from(rows.len()).is_ok_and(|rows| rows >= PAGE_EVENTS),
+        epoch_start: version(first, 7)?.unwrap_or(ResourceVersion::ZERO),
         resource_floors: floors
             .and_then(|text| serde_json::from_str(&text).ok())
             .unwrap_or_default(),
     };
     for row in rows {
         let Some(version) = version(row, 2)? else { break };
-        page.last = Some(version);
+        page.last = Some(Point {
+            version,
+            written: row.try_get(6)?,
+        });
         page.events.extend(event(resources, version, row, 3)?);
     }
     Ok(page)
@@ -131,7 +147,7 @@ fn event(
 /// The current objects of the cached resources and what led to them, at one version.
 #[derive(Debug)]
 pub(crate) struct Snapshot {
-    pub(crate) version: ResourceVersion,
+    pub(crate) at: Point,
     pub(crate) objects: Vec<(Arc<Resource>, Vec<Arc<Stored>>)>,
     /// All events after this version, in order, of every resource.
     pub(crate) events_after: ResourceVersion,
@@ -153,15 +169,15 @@ pub(crate) async fn snapshot(
     // Reading everything may take longer than any other statement, and is best done in one sweep.
     tx.execute("set local statement_timeout = 0; set local enable_seqscan = on")
         .await?;
-    let version = current_version(&mut tx).await?;
+    let at = newest(&mut tx).await?;
     let mut objects = Vec::new();
     for resource in resources.cached() {
         objects.push((Arc::clone(resource), all(&mut tx, resource).await?));
     }
     let mut snapshot = Snapshot {
-        version,
+        at,
         objects,
-        events_after: version,
+        events_after: at.version,
         events: Vec::new(),
     };
     recent(&mut tx, resources, options, &mut snapshot).await?;
@@ -219,13 +235,19 @@ pub(crate) fn object(resource: &Resource, row: &PgRow) -> Result<Arc<Stored>, St
 }
 
 /// The newest version that is visible to the connection's snapshot.
-pub(crate) async fn current_version(connection: &mut PgConnection) -> Result<ResourceVersion, StorageError> {
-    let newest: i64 = sqlx::query_scalar(
-        "select greatest(m.floor_rv, (select max(rv) from apiserver.watch_events)) from apiserver.rv_meta m",
+pub(crate) async fn newest(connection: &mut PgConnection) -> Result<Point, StorageError> {
+    let row = sqlx::query(
+        "select greatest(m.floor_rv, e.rv),
+             case when e.rv >= m.floor_rv then (extract(epoch from e.at) * 1000000)::bigint end
+         from apiserver.rv_meta m
+         left join (select rv, at from apiserver.watch_events order by rv desc limit 1) e on true",
     )
     .fetch_one(connection)
     .await?;
-    Ok(ResourceVersion::new(newest.cast_unsigned()))
+    Ok(Point {
+        version: version(&row, 0)?.unwrap_or(ResourceVersion::ZERO),
+        written: row.try_get(1)?,
+    })
 }
 
 fn version(row: &PgRow, column: usize) -> Result<Option<ResourceVersion>, StorageError> {

@@ -5,7 +5,7 @@
 
 pub(crate) mod change_log;
 mod connection;
-mod epoch;
+pub(crate) mod epoch;
 pub(crate) mod nudge;
 pub(crate) mod prune;
 mod resources;

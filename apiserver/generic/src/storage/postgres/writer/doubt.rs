@@ -10,10 +10,13 @@ use sqlx::{Executor, SqlStr};
 
 use super::batch::Answers;
 use crate::storage::error::StorageError;
+use crate::storage::resource_version::ResourceVersion;
 
 /// What is known of a transaction when its commit is sent.
 #[derive(Debug)]
 pub(super) struct Doubt {
+    /// The version of its last event; versions that were drawn and not used leave no trace.
+    pub(super) last: Option<ResourceVersion>,
     /// What its updates are answered if it has committed.
     pub(super) answers: Answers,
     /// Its first event; none when it has written side rows alone, which leave no trace to look for.

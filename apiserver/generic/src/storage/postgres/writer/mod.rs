@@ -31,7 +31,8 @@ pub(crate) use self::batch::{Operation, PendingUpdate};
 use self::doubt::Doubt;
 pub(crate) use self::set::{ErasedFollower, FollowerOf, Group};
 use self::transaction::Transaction;
-use super::{Resources, connect, epoch, unreachable};
+use super::epoch::History;
+use super::{Resources, connect, unreachable};
 use crate::mutant;
 use crate::storage::error::StorageError;
 use crate::storage::metrics::{Ended, StorageMetrics};
@@ -46,6 +47,7 @@ pub(crate) struct Writer {
     resources: Arc<Resources>,
     followers: Vec<Arc<dyn ErasedFollower>>,
     lock: SqlStr,
+    history: Arc<History>,
     /// Told after each commit: the tailer here, and whoever nudges the other replicas.
     committed: Vec<Arc<Notify>>,
     metrics: Arc<StorageMetrics>,
@@ -60,6 +62,7 @@ impl Writer {
         options: Arc<StorageOptions>,
         resources: Arc<Resources>,
         followers: Vec<Arc<dyn ErasedFollower>>,
+        history: Arc<History>,
         committed: Vec<Arc<Notify>>,
         metrics: Arc<StorageMetrics>,
     ) -> Self {
@@ -70,6 +73,7 @@ impl Writer {
             resources,
             followers,
             lock,
+            history,
             committed,
             metrics,
             connection: None,
@@ -145,6 +149,9 @@ impl Writer {
         };
         match result {
             Ok(answers) => {
+                if let Some(last) = doubt.and_then(|committed| committed.last) {
+                    self.history.committed(last);
+                }
                 self.connection = Some(connection);
                 Ok(answers)
             }
@@ -214,10 +221,10 @@ impl Writer {
         connected
     }
 
-    /// A failover cuts all connections, so that the history needs a look only when one is opened.
+    /// A failover cuts all connections, so that a look at the history belongs to each new one.
     async fn connect_to_history(&self) -> Result<PgConnection, StorageError> {
         let mut connection = connect(&self.options, "writer").await?;
-        let confirming = epoch::confirm(&mut connection, self.options.lock_key);
+        let confirming = self.history.confirm(&mut connection);
         let confirmed = tokio::time::timeout(self.options.transaction_timeout, confirming).await;
         confirmed.map_err(|_| unreachable("reading the database's history took too long"))??;
         Ok(connection)

@@ -25,6 +25,14 @@ pub(super) struct Written {
     pub(super) any: bool,
 }
 
+impl Written {
+    /// The version of the last event: versions only rise within a transaction.
+    pub(super) fn last_version(&self) -> Option<ResourceVersion> {
+        let change = self.changes.last()?;
+        Some(change.new.as_ref().or(change.old.as_ref())?.version)
+    }
+}
+
 /// The rows of one table, by what is done with them.
 #[derive(Debug, Default)]
 struct TableRows {

@@ -91,6 +91,7 @@ impl<'a> Transaction<'a> {
             return Ok(answers);
         }
         let witness = written.events.first().cloned();
+        let last = written.last_version();
         if mutant!("i2-event-left-out") {
             written.events.pop();
         }
@@ -101,6 +102,7 @@ impl<'a> Transaction<'a> {
         }
         change_log::append(self.connection, written.events).await?;
         *doubt = Some(Doubt {
+            last,
             answers: answers.clone(),
             witness,
         });
