@@ -52,7 +52,7 @@ kubectl_path() { control_plane_state kubectl; }
 
 kubectl() { "$(kubectl_path)" --kubeconfig "${STATE_DIR}/kubeconfig" "$@"; }
 
-# write_kubeconfig FILE TOKEN_FILE: a client of the control plane that has nothing but a token.
+# write_kubeconfig FILE TOKEN_FILE NAMESPACE: a client of the control plane that has nothing but a token.
 write_kubeconfig() {
   cat >"$1" <<TEXT
 apiVersion: v1
@@ -68,7 +68,7 @@ users:
       tokenFile: $2
 contexts:
   - name: hub
-    context: {cluster: hub, user: account}
+    context: {cluster: hub, user: account, namespace: $3}
 current-context: hub
 TEXT
   chmod 600 "$1"
@@ -77,5 +77,5 @@ TEXT
 # account_kubeconfig NAME NAMESPACE ACCOUNT: mints a bound token and a kubeconfig that uses it.
 account_kubeconfig() {
   (umask 077 && kubectl create token "$3" --namespace "$2" --duration 24h >"${STATE_DIR}/$1.token")
-  write_kubeconfig "${STATE_DIR}/$1.kubeconfig" "${STATE_DIR}/$1.token"
+  write_kubeconfig "${STATE_DIR}/$1.kubeconfig" "${STATE_DIR}/$1.token" "$2"
 }

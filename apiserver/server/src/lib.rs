@@ -2,6 +2,7 @@
 
 pub mod config;
 pub mod events;
+pub mod high_water_mark;
 pub mod install;
 pub mod lifecycle;
 pub mod logging;

@@ -19,7 +19,8 @@ use clap::{Parser, ValueEnum};
 #[derive(Debug, Parser)]
 #[command(name = "brokkr-apiserver", version)]
 pub struct Options {
-    /// Kubeconfig of the cluster the API is served to; without it the account of the pod is used
+    /// Kubeconfig of the cluster the API is served to, with the server's own namespace in its context;
+    /// without it the account of the pod is used
     #[arg(long, value_name = "FILE")]
     pub kubeconfig: Option<PathBuf>,
 

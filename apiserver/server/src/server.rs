@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::CompletedConfig;
 use crate::events::Recorder;
+use crate::high_water_mark::ConfigMapMark;
 use crate::queue::{Queue, Sweeper};
 use crate::{events, install, migrate};
 
@@ -40,6 +41,7 @@ pub async fn run(config: CompletedConfig) -> anyhow::Result<()> {
     let background = CancellationToken::new();
     let migrated = CancellationToken::new();
     let storage = install::storage(config.database.clone())
+        .high_water_mark(Arc::new(ConfigMapMark::new(client.clone())))
         .after(migrated.clone().cancelled_owned())
         .start(&background);
     storage.register_metrics(&mut metrics);
