@@ -208,16 +208,16 @@ impl Cluster {
             .next()
             .context("the server has no process")?
             .to_owned();
-        let list = Command::new("ps")
-            .args(["-o", "pid=", "--ppid", &postmaster])
-            .output()?;
-        let children = String::from_utf8_lossy(&list.stdout).into_owned();
+        let children = std::fs::read_to_string(format!("/proc/{postmaster}/task/{postmaster}/children"))?;
         // The postmaster first: it starts no further process then.
-        let kill = Command::new("kill")
-            .args(["-s", signal, &postmaster])
+        let kill = Command::new("kill").args(["-s", signal, &postmaster]).status()?;
+        ensure!(kill.success(), "the server was not signalled");
+        // A child that has ended meanwhile is not missed.
+        let _ = Command::new("kill")
+            .args(["-s", signal])
             .args(children.split_whitespace())
+            .stderr(Stdio::null())
             .status()?;
-        ensure!(kill.success(), "the processes of the server were not signalled");
         Ok(())
     }
 

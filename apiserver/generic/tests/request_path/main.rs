@@ -19,6 +19,7 @@ mod discovery;
 mod fischer;
 mod flunder;
 mod get;
+mod history;
 #[path = "../serving/kube_apiserver.rs"]
 #[expect(dead_code, reason = "the records of requests serve other tests")]
 mod kube_apiserver;

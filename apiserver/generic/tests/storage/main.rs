@@ -9,6 +9,7 @@
 )]
 
 mod barrier;
+mod crash;
 mod durability;
 mod failure;
 mod fixture;

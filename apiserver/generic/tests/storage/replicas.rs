@@ -14,6 +14,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
 use crate::fixture::*;
+use crate::set::{Answer, Take, request};
 
 /// Objects by key, each with its encoded state.
 type State = BTreeMap<Key, bytes::Bytes>;
@@ -103,12 +104,37 @@ impl History {
     }
 }
 
-/// Writes at random; the versions of what was acknowledged.
+/// How much the model test does, for longer runs than the suite's: operations of each writer.
+fn operations() -> usize {
+    let asked = std::env::var("STORAGE_MODEL_OPERATIONS").ok();
+    asked.map_or(100, |asked| asked.parse().expect("a number of operations"))
+}
+
+/// Takes a note by a set mutation; its version, if it was free.
+async fn take_note(
+    replica: &Storage,
+    take: &Arc<Take>,
+    name: &str,
+    by: u64,
+) -> Result<Option<ResourceVersion>, StorageError> {
+    let answer = replica.run(take, request(name, &by.to_string())).await?;
+    Ok(match answer {
+        Answer::Taken(version, _) => Some(version),
+        Answer::Held(_) | Answer::Missing => None,
+    })
+}
+
+/// Writes at random, single objects and sets; the versions of what was acknowledged.
 async fn write(replica: Storage, seed: u64, operations: usize) -> Vec<ResourceVersion> {
     let mut random = StdRng::seed_from_u64(seed);
     let mut acknowledged = Vec::new();
+    let take = Arc::new(Take::default());
     for _ in 0..operations {
         let name = format!("n{}", random.random_range(0..30));
+        if random.random_range(0..6) == 0 {
+            acknowledged.extend(take_note(&replica, &take, &name, seed).await.unwrap());
+            continue;
+        }
         let freshness = if random.random_range(0..2) == 0 {
             Freshness::Any
         } else {
@@ -146,7 +172,8 @@ async fn every_client_of_every_replica_sees_the_same_history() {
     let clients: Vec<_> = (0..12)
         .map(|seed| tokio::spawn(History::record(replicas.clone(), ended.clone(), seed)))
         .collect();
-    let writers = (0..12).map(|seed| tokio::spawn(write(replicas[seed % 3].clone(), seed as u64, 100)));
+    let writers =
+        (0..12).map(|seed| tokio::spawn(write(replicas[seed % 3].clone(), seed as u64, operations())));
     let acknowledged: Vec<_> = join_all(writers)
         .await
         .into_iter()
