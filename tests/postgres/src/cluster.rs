@@ -127,6 +127,11 @@ impl Cluster {
     /// Starts the server and waits until it answers.
     pub(crate) fn run(&mut self, wait: Duration) -> Result<()> {
         ensure!(self.running.is_none(), "the server runs already");
+        // One that was killed has left it behind, and it says that the server is ready.
+        let stale = self.directory.join("data/postmaster.pid");
+        if stale.exists() {
+            std::fs::remove_file(stale)?;
+        }
         let mut watchdog = unprivileged(Path::new("/bin/sh"));
         watchdog.args(["-c", WATCHDOG, "watchdog"]).arg(&self.directory);
         watchdog
