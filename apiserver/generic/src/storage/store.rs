@@ -359,8 +359,10 @@ impl Storage {
 /// A task that begins when the database may be used, and not at all if `token` is cancelled before.
 async fn once_prepared(prepared: Prepared, token: CancellationToken, task: BoxFuture<'static, ()>) {
     tokio::select! {
-        () = token.cancelled() => {}
+        // What was accepted is done even when the end comes before the task's beginning.
+        biased;
         () = prepared => task.await,
+        () = token.cancelled() => {}
     }
 }
 

@@ -8,6 +8,7 @@ use sqlx::postgres::PgConnection;
 use sqlx::{Connection, Executor};
 use test_postgres::{Durability, TestDatabase, TestPostgres};
 
+use crate::client::Answer;
 use crate::server::{N, Server, Setup, database, flunder, number, version};
 
 async fn sql(database: &TestDatabase, statement: &'static str) {
@@ -27,6 +28,20 @@ async fn count(database: &TestDatabase, statement: &'static str) -> i64 {
 
 fn from(version: &str) -> String {
     format!("{N}?watch=true&resourceVersion={version}&allowWatchBookmarks=true&timeoutSeconds=20")
+}
+
+/// Asks until the database is back: until then the answer is 503.
+async fn again<F: Future<Output = Answer>>(code: u16, ask: impl Fn() -> F) -> Answer {
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
+    loop {
+        let answer = ask().await;
+        if answer.status == code {
+            return answer;
+        }
+        answer.refused(503, "ServiceUnavailable");
+        assert!(tokio::time::Instant::now() < deadline, "{answer:?}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }
 
 /// Whether a watch ends at once because its start is too old.
@@ -97,29 +112,19 @@ async fn c284_after_a_restore_versions_go_forward_and_older_watches_expire() {
     let database = Arc::new(database(&postgres).await);
     let server = Server::replica(Arc::clone(&database), Setup::default()).await;
     server.create("kept", json!({})).await;
+    let lost_one = flunder("lost", json!({}));
     postgres.stop().unwrap();
     postgres.copy_files().unwrap();
     postgres.restart().unwrap();
-    let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
-    let mut answer = server.client.post(N, &flunder("lost", json!({}))).await;
-    while answer.status != 201 {
-        assert!(tokio::time::Instant::now() < deadline, "{answer:?}");
-        answer = server.client.post(N, &flunder("lost", json!({}))).await;
-    }
-    let lost = answer.expect(201);
-    let list = server.client.get(N).await.expect(200);
+    let lost = again(201, || server.client.post(N, &lost_one)).await.json();
+    let list = again(200, || server.client.get(N)).await.json();
     let mut open = server.client.watch(&from(&version(&list))).await;
 
     postgres.stop().unwrap();
     postgres.restore_files().unwrap();
     postgres.restart().unwrap();
 
-    let mut answer = server.client.get(N).await;
-    while answer.status != 200 {
-        answer.refused(503, "ServiceUnavailable");
-        assert!(tokio::time::Instant::now() < deadline, "{answer:?}");
-        answer = server.client.get(N).await;
-    }
+    let answer = again(200, || server.client.get(N)).await;
     assert_eq!(answer.names(), ["kept"]);
     assert!(
         number(&answer.expect(200)) > number(&list),
@@ -136,8 +141,8 @@ async fn c284_after_a_restore_versions_go_forward_and_older_watches_expire() {
         version(&lost)
     );
     server.client.get(&exact).await.refused(410, "Expired");
-    let again = server.create("lost", json!({})).await;
-    assert!(number(&again) > number(&lost));
+    let anew = again(201, || server.client.post(N, &lost_one)).await.json();
+    assert!(number(&anew) > number(&lost));
 }
 
 #[tokio::test]
