@@ -91,7 +91,7 @@ async fn a_database_killed_during_a_thousand_creates_loses_and_repeats_nothing()
         .unwrap();
     assert_eq!(log, notes, "I2");
     for (version, name) in &log {
-        let told = results[name].map(|version| version.as_i64());
+        let told = results[name].map(ResourceVersion::as_i64);
         assert!(
             told.is_none_or(|told| told == *version),
             "I9: {name} at {version}, told {told:?}"
