@@ -10,7 +10,7 @@ use brokkr_tests::{Kubectl, eventually};
 use serde_json::{Value, json};
 use test_postgres::TestPostgres;
 
-use crate::hub::Hub;
+use crate::hub::{Hub, add_patches};
 use crate::plane::{LIMIT, Plane};
 use crate::server::{Server, Setup, free_port};
 
@@ -103,7 +103,8 @@ async fn c011_availability_follows_service_endpoints_and_discovery() {
         "apiVersion: apiregistration.k8s.io/v1\nkind: APIService\nmetadata: {{name: v1alpha1.work.brokkr.io}}\n\
          spec: {{service: {{port: {port}}}}}"
     );
-    let hub = Hub::create(plane.directory(), &[&service, &api_service]);
+    let hub = Hub::create(plane.directory());
+    add_patches(&hub.overlay.join("kustomization.yaml"), &[&service, &api_service]);
     hub.prepare(&kubectl).await;
     hub.apply(&kubectl).await;
 

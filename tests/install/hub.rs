@@ -19,26 +19,18 @@ pub(crate) struct Hub {
 }
 
 impl Hub {
-    /// Makes both below a directory; `patches` are added to the sample's, in YAML.
-    pub(crate) fn create(directory: &Path, patches: &[&str]) -> Self {
+    /// Makes both below a directory.
+    pub(crate) fn create(directory: &Path) -> Self {
         let hub = Self {
             certificates: directory.join("certificates"),
             overlay: directory.join("hub"),
         };
         fs::create_dir_all(&hub.overlay).expect("a directory");
         let base = up_from(&hub.overlay).join(repository().strip_prefix("/").expect("absolute"));
-        let sample = fs::read_to_string(repository().join("docs/samples/hub/kustomization.yaml"));
-        let mut text = sample.expect("the sample").replace(
-            "../../../apiservice",
-            &base.join("apiservice").display().to_string(),
-        );
-        for patch in patches {
-            let indented = patch.trim().replace('\n', "\n      ");
-            text = text.replace(
-                "patches:\n",
-                &format!("patches:\n  - patch: |-\n      {indented}\n"),
-            );
-        }
+        let base = base.join("apiservice").display().to_string();
+        let sample = repository().join("docs/samples/hub/kustomization.yaml");
+        let text = fs::read_to_string(sample).expect("the sample");
+        let text = text.replace("../../../apiservice", &base);
         fs::write(hub.overlay.join("kustomization.yaml"), text).expect("written");
         hub.issue();
         hub.write_manifests();
@@ -92,6 +84,17 @@ impl Hub {
             .await
             .ok()
     }
+}
+
+/// Adds patches, in YAML, to those of a kustomization.
+pub(crate) fn add_patches(kustomization: &Path, patches: &[&str]) {
+    let mut text = fs::read_to_string(kustomization).expect("a kustomization");
+    for patch in patches {
+        let indented = patch.trim().replace('\n', "\n      ");
+        let added = format!("patches:\n  - patch: |-\n      {indented}\n");
+        text = text.replacen("patches:\n", &added, 1);
+    }
+    fs::write(kustomization, text).expect("written");
 }
 
 /// The way from a directory to the root: kustomize takes no absolute paths.

@@ -25,7 +25,7 @@ async fn installed() -> &'static Installed {
         .get_or_init(|| async {
             let plane = Plane::beside_others(COMPONENTS).await;
             let kubectl = plane.kubectl();
-            let hub = Hub::create(plane.directory(), &[]);
+            let hub = Hub::create(plane.directory());
             hub.prepare(&kubectl).await;
             let overlay = hub.overlay.display();
             let dry_run = kubectl

@@ -48,7 +48,7 @@ impl Server {
             .join(format!("server-{}.log", uuid::Uuid::new_v4().simple()));
         let database_url = log.with_extension("database-url");
         fs::write(&database_url, setup.database_url).expect("written");
-        let process = Command::new(program())
+        let process = Command::new(program("brokkr-apiserver"))
             .arg("--kubeconfig")
             .arg(setup.kubeconfig)
             .arg("--database-url-file")
@@ -149,14 +149,10 @@ fn base64(pem: &str) -> String {
     brokkr_certs::base64_bundle(pem)
 }
 
-/// The program beside the tests.
-fn program() -> PathBuf {
+/// A program of this workspace, built beside the tests.
+pub(crate) fn program(name: &str) -> PathBuf {
     let test = std::env::current_exe().expect("a path");
-    let program = test
-        .ancestors()
-        .nth(2)
-        .expect("a directory")
-        .join("brokkr-apiserver");
+    let program = test.ancestors().nth(2).expect("a directory").join(name);
     assert!(program.exists(), "run `cargo build --workspace --bins` first");
     program
 }

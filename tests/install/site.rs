@@ -10,7 +10,7 @@ use brokkr_certs::{SERVING_CA, authority_bundle};
 use brokkr_tests::Kubectl;
 use test_postgres::{TestDatabase, TestPostgres};
 
-use crate::hub::Hub;
+use crate::hub::{Hub, add_patches};
 use crate::plane::Plane;
 use crate::server::{Caller, Server, Setup, free_port};
 
@@ -21,7 +21,7 @@ pub(crate) struct Site {
     pub(crate) hub: Hub,
     /// The server's certificate as its pod would see it.
     pub(crate) volume: Volume,
-    address: SocketAddr,
+    machine: Machine,
     kubeconfig: PathBuf,
     /// A token of the server's own account.
     pub(crate) own_token: String,
@@ -33,9 +33,9 @@ impl Site {
     /// Brings a control plane up and applies the manifests.
     pub(crate) async fn up(components: &str) -> Self {
         let plane = Plane::up(components).await;
-        let address = SocketAddr::new(LOCALHOST, free_port(LOCALHOST));
-        let [service, api_service] = on_this_machine(address.port());
-        let hub = Hub::create(plane.directory(), &[&service, &api_service]);
+        let machine = Machine::free();
+        let hub = Hub::create(plane.directory());
+        machine.patch(&hub.overlay.join("kustomization.yaml"));
         hub.prepare(&plane.kubectl()).await;
         hub.apply(&plane.kubectl()).await;
         let volume = Volume::mount(plane.directory().join("volume"), &hub.certificates);
@@ -43,7 +43,7 @@ impl Site {
         Self {
             hub,
             volume,
-            address,
+            machine,
             kubeconfig,
             own_token,
             plane,
@@ -52,15 +52,8 @@ impl Site {
 
     /// Starts the server on a database.
     pub(crate) fn server(&self, database: &TestDatabase) -> Arc<Server> {
-        Arc::new(Server::start(
-            &self.plane,
-            &Setup {
-                kubeconfig: &self.kubeconfig,
-                database_url: &database.url(),
-                address: self.address,
-                certificates: &self.volume.0,
-            },
-        ))
+        self.machine
+            .server(&self.plane, &self.kubeconfig, database, &self.volume.0)
     }
 
     /// Starts the server on a database of its own and waits until its API is available.
@@ -132,15 +125,48 @@ impl Volume {
     }
 }
 
-/// A Service that is an alias of this machine, and an APIService that names a process's port.
-fn on_this_machine(port: u16) -> [String; 2] {
-    [
-        "apiVersion: v1\nkind: Service\nmetadata: {name: brokkr-apiserver, namespace: brokkr-system}\n\
-         spec: {type: ExternalName, externalName: localhost}"
-            .to_owned(),
-        format!(
+/// A place on this machine for a server that is no pod.
+#[derive(Clone, Copy)]
+pub(crate) struct Machine {
+    address: SocketAddr,
+}
+
+impl Machine {
+    /// One with a free port.
+    pub(crate) fn free() -> Self {
+        let address = SocketAddr::new(LOCALHOST, free_port(LOCALHOST));
+        Self { address }
+    }
+
+    /// Makes an overlay's Service an alias of this machine, and its APIService name the port.
+    pub(crate) fn patch(self, kustomization: &Path) {
+        let service = "apiVersion: v1\nkind: Service\n\
+            metadata: {name: brokkr-apiserver, namespace: brokkr-system}\n\
+            spec: {type: ExternalName, externalName: localhost}";
+        let api_service = format!(
             "apiVersion: apiregistration.k8s.io/v1\nkind: APIService\n\
-             metadata: {{name: v1alpha1.work.brokkr.io}}\nspec: {{service: {{port: {port}}}}}"
-        ),
-    ]
+             metadata: {{name: v1alpha1.work.brokkr.io}}\nspec: {{service: {{port: {}}}}}",
+            self.address.port()
+        );
+        add_patches(kustomization, &[service, &api_service]);
+    }
+
+    /// Starts a server here.
+    pub(crate) fn server(
+        self,
+        plane: &Plane,
+        kubeconfig: &Path,
+        database: &TestDatabase,
+        certificates: &Path,
+    ) -> Arc<Server> {
+        Arc::new(Server::start(
+            plane,
+            &Setup {
+                kubeconfig,
+                database_url: &database.url(),
+                address: self.address,
+                certificates,
+            },
+        ))
+    }
 }

@@ -48,6 +48,11 @@ impl ValidityPeriod {
         })
     }
 
+    /// The last moment, in seconds since 1970.
+    pub(super) const fn ends(self) -> f64 {
+        self.not_after as f64
+    }
+
     fn seconds_left(self, now: SystemTime) -> i64 {
         let now = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         self.not_after

@@ -156,6 +156,7 @@ impl BoundServer {
             config.max_requests_in_flight,
             config.max_mutations_in_flight,
         );
+        config.tls.register_metrics(&mut registry);
         let metrics = RequestMetrics::register(&mut registry, self.parts.handler.served());
         let chain = Arc::new(HandlerChain {
             authenticator: self.parts.authenticator,

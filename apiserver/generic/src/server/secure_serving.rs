@@ -18,6 +18,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{DigitallySignedStruct, DistinguishedName, ServerConfig, SignatureScheme};
+use telemetry::{MetricsRegistry, Reading, Readings};
 use tokio_util::sync::CancellationToken;
 
 use super::certificate_expiry::{Reminder, ValidityPeriod};
@@ -81,6 +82,18 @@ impl SecureServing {
     /// The configuration for the next connection; connections keep the one they began with.
     pub(crate) fn config(&self) -> Arc<ServerConfig> {
         Arc::clone(&self.current.load().config)
+    }
+
+    /// Adds when the certificate that is served now ends.
+    pub(crate) fn register_metrics(self: &Arc<Self>, registry: &mut MetricsRegistry) {
+        let serving = Arc::clone(self);
+        let ends = move || vec![Reading::plain(serving.current.load().validity.ends())];
+        registry.register(
+            "apiserver_serving_certificate_expiration_timestamp_seconds",
+            &[],
+            "When the serving certificate ends, in seconds since 1970",
+            Readings::gauge(ends),
+        );
     }
 
     /// Reads the files again and again until `stop`. Contents are compared rather than times: a mounted

@@ -7,9 +7,10 @@ use std::time::Duration;
 use brokkr_certs::{IssuedCertificate, ServingRequest, Validity};
 use generic_apiserver::server::ServingCertificate;
 use http::StatusCode;
+use test_scrape::Scrape;
 
 use crate::client::{Client, Protocol};
-use crate::pki::Pki;
+use crate::pki::{Pki, issue};
 use crate::request_log::Log;
 use crate::server::{Setup, TestServer, eventually};
 
@@ -136,4 +137,32 @@ async fn certificate_about_to_end_is_warned_of_until_it_is_renewed_and_one_that_
     );
     volume.update(&over);
     eventually("an error", said("is over")).await;
+}
+
+#[tokio::test]
+async fn c084_end_of_the_serving_certificate_is_a_metric_that_follows_it() {
+    let pki = Pki::create();
+    let volume = SecretVolume::mount(&pki.serving_certificate());
+    let server = serve(pki, volume.files()).await;
+    let scraper = issue(&server.pki.client, "prometheus", &[]);
+    let client = server.client(Protocol::Http1).with(&scraper);
+    let days_left = async || {
+        let scrape = Scrape::parse(&client.get("/metrics").await.text);
+        let ends = scrape.sum("apiserver_serving_certificate_expiration_timestamp_seconds", &[]);
+        let now = std::time::UNIX_EPOCH.elapsed().expect("after 1970");
+        ((ends - now.as_secs_f64()) / (24.0 * 60.0 * 60.0)).round()
+    };
+    assert!((days_left().await - 365.0).abs() < 0.5);
+
+    let request = ServingRequest {
+        validity: Validity::days(40),
+        ..ServingRequest::new("api", "brokkr")
+    };
+    let next = server.pki.serving.issue_serving(&request);
+    volume.update(&next.expect("a serving certificate"));
+
+    eventually("the end of the new certificate", async || {
+        (days_left().await - 40.0).abs() < 0.5
+    })
+    .await;
 }
