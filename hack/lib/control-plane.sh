@@ -13,14 +13,16 @@ build_control_plane_program() {
   (cd "${ROOT}/tests/controlplane" && CGO_ENABLED=0 go build -o "${program}.new" . && mv "${program}.new" "${program}")
 }
 
+# build_control_plane [FLAG...]: flags of `controlplane build`.
 build_control_plane() {
   build_control_plane_program
-  "$(control_plane_program)" build
+  "$(control_plane_program)" build "$@"
 }
 
+# start_control_plane [FLAG...]: flags of `controlplane up`.
 start_control_plane() {
   start_process control-plane "${LOG_DIR}/control-plane.log" \
-    "$(control_plane_program)" up --dir "${CONTROL_PLANE_DIR}"
+    "$(control_plane_program)" up --dir "${CONTROL_PLANE_DIR}" "$@"
   local deadline=$((SECONDS + 120))
   until [[ -s "${CONTROL_PLANE_DIR}/state.json" ]]; do
     if ! process_alive control-plane || ((SECONDS >= deadline)); then

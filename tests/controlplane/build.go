@@ -13,11 +13,16 @@ import (
 	"brokkr.io/work/tests/controlplane/internal/components"
 )
 
-// build fills the cache with all that up can start.
+// build fills the cache with what up can start.
 func build(ctx context.Context, arguments []string) error {
 	flags := flag.NewFlagSet("build", flag.ContinueOnError)
 	source := sourceFlag(flags)
+	list := componentsFlag(flags, "build")
 	if err := parse(flags, arguments); err != nil {
+		return err
+	}
+	set, err := components.ParseSet(*list)
+	if err != nil {
 		return err
 	}
 	cache, err := openCache(*source)
@@ -25,7 +30,7 @@ func build(ctx context.Context, arguments []string) error {
 		return err
 	}
 	started := time.Now()
-	if _, err := components.Locate(ctx, cache, components.All()); err != nil {
+	if _, err := components.Locate(ctx, cache, set); err != nil {
 		return err
 	}
 	fmt.Fprintf(os.Stderr, "everything is built (%s)\n", time.Since(started).Round(10*time.Millisecond))

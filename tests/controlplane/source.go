@@ -7,13 +7,24 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 
 	"brokkr.io/work/tests/controlplane/internal/buildcache"
+	"brokkr.io/work/tests/controlplane/internal/components"
 )
 
 // sourceFlag adds the flag that says where the pinned modules are.
 func sourceFlag(flags *flag.FlagSet) *string {
 	return flags.String("source", "", "folder of this program's sources, which holds the pinned modules (default: the folder it was built from, or else the working directory)")
+}
+
+// componentsFlag adds the flag that names the components to build or start.
+func componentsFlag(flags *flag.FlagSet, verb string) *string {
+	var names []string
+	for _, component := range components.All() {
+		names = append(names, string(component))
+	}
+	return flags.String("components", strings.Join(names, ","), "comma-separated components to "+verb)
 }
 
 // openCache opens the build cache for the pinned modules below source.

@@ -8,7 +8,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"brokkr.io/work/tests/controlplane/internal/components"
@@ -28,19 +27,17 @@ type upOptions struct {
 	dir         string
 	set         components.Set
 	source      string
+	durable     bool
 	exitOnStdin bool
 	remove      bool
 }
 
 func parseUp(arguments []string) (upOptions, error) {
 	var options upOptions
-	var names []string
-	for _, component := range components.All() {
-		names = append(names, string(component))
-	}
 	flags := flag.NewFlagSet("up", flag.ContinueOnError)
 	flags.StringVar(&options.dir, "dir", "", "folder of the control plane (required; created when missing)")
-	list := flags.String("components", strings.Join(names, ","), "comma-separated components to start")
+	list := componentsFlag(flags, "start")
+	flags.BoolVar(&options.durable, "durable", false, "let etcd flush every write to disk, as in production")
 	flags.BoolVar(&options.exitOnStdin, "exit-on-stdin-close", false, "also stop when standard input is closed")
 	flags.BoolVar(&options.remove, "remove", false, "remove the folder at the end")
 	source := sourceFlag(flags)
@@ -100,7 +97,7 @@ func up(ctx context.Context, arguments []string) error {
 func supervise(ctx context.Context, stop context.CancelCauseFunc, options upOptions, binaries *components.Binaries) error {
 	started := time.Now()
 	signals := outageSignals()
-	cluster, err := components.New(options.dir, options.set, binaries)
+	cluster, err := components.New(options.dir, options.set, options.durable, binaries)
 	if err != nil {
 		return err
 	}

@@ -36,6 +36,7 @@ const (
 type Cluster struct {
 	dir        string
 	set        Set
+	durable    bool
 	binaries   *Binaries
 	supervisor *process.Supervisor
 	files      pki.Files
@@ -50,8 +51,8 @@ type Cluster struct {
 }
 
 // New prepares a control plane in dir, which is created when missing. What an
-// earlier one left there is used again.
-func New(dir string, set Set, binaries *Binaries) (*Cluster, error) {
+// earlier one left there is used again. A durable one flushes every write.
+func New(dir string, set Set, durable bool, binaries *Binaries) (*Cluster, error) {
 	logs := filepath.Join(dir, "logs")
 	if err := os.MkdirAll(logs, 0o700); err != nil {
 		return nil, err
@@ -62,7 +63,7 @@ func New(dir string, set Set, binaries *Binaries) (*Cluster, error) {
 		return nil, err
 	}
 	return &Cluster{
-		dir: dir, set: set, binaries: binaries, files: files,
+		dir: dir, set: set, durable: durable, binaries: binaries, files: files,
 		supervisor: process.NewSupervisor(logs),
 	}, nil
 }
