@@ -15,6 +15,7 @@ Parts, in order; all of them when none is named:
   mutants        each guard of storage and queue left out in turn: some test must notice
   controlplane   the Go program that runs the control plane
   e2e            the installation step by step, then everything together, with kubectl, kube-rs and client-go
+  bench          hack/bench.sh --smoke: that the benchmark works, not how fast anything is
 
 Environment:
   DATABASE_URL            used for integration tests instead of a private cluster
@@ -46,7 +47,7 @@ counted() {
   echo "== ${part}"
   "$@" 2>&1 | tee "${log}" || code=$?
   local passed failed skipped
-  passed=$(sum_of "${log}" 's/^test result: .* ([0-9]+) passed; .*/\1/p' 's/^Go: ([0-9]+) passed.*/\1/p')
+  passed=$(sum_of "${log}" 's/^test result: .* ([0-9]+) passed; .*/\1/p' 's/^Go: ([0-9]+) passed.*/\1/p' 's/^Smoke: ([0-9]+) passed.*/\1/p')
   failed=$(sum_of "${log}" 's/^test result: .* ([0-9]+) failed; .*/\1/p' 's/^Go: .* ([0-9]+) failed.*/\1/p')
   skipped=$(sum_of "${log}" 's/^test result: .* ([0-9]+) ignored; .*/\1/p' 's/^Go: .* ([0-9]+) skipped.*/\1/p')
   if ((code != 0 && failed == 0)); then failed=1; fi
@@ -118,7 +119,10 @@ e2e() {
     cargo test --workspace --locked --no-fail-fast --test install --test e2e
 }
 
-parts=(lint deny unit integration mutants controlplane e2e)
+# Counts as one test for each part of the benchmark.
+bench() { CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-${ROOT}/target} hack/bench.sh --smoke; }
+
+parts=(lint deny unit integration mutants controlplane e2e bench)
 chosen=()
 while (($#)); do
   case $1 in
