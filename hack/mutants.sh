@@ -81,7 +81,7 @@ main() {
   [[ "${1:-}" != -h && "${1:-}" != --help ]] || { usage && exit 0; }
   local name target test failed=0 total=0 jobs=${MUTANT_JOBS:-$(nproc)}
   for name in "$@"; do
-    rows | grep -q "^${name} " || { echo "no mutant is called ${name} (see tests/mutants.txt)" >&2 && exit 2; }
+    rows | grep "^${name} " >/dev/null || { echo "no mutant is called ${name} (see tests/mutants.txt)" >&2 && exit 2; }
   done
   build
   for target in $(rows | cut -d ' ' -f 2 | sort -u); do green "${target}" || failed=1; done

@@ -60,6 +60,10 @@ impl Namespaces for NamespaceLifecycle {
         Self::terminating(self)
     }
 
+    fn is_reachable(&self) -> bool {
+        Self::is_reachable(self)
+    }
+
     async fn uid(&self, name: &str) -> Result<Option<String>, RegistryError> {
         Self::uid(self, name).await
     }

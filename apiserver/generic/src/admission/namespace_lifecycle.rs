@@ -2,12 +2,16 @@
 //!
 //! Without this rule the deletion of a namespace races with creates and leaves rows behind.
 //! Upstream concept: the admission plugin NamespaceLifecycle. Namespaces are followed by a watch; one
-//! that the watch does not know is asked for directly before a create is refused.
+//! that the watch does not know is asked for directly before a create is refused. The same watch tells
+//! whether the cluster can be reached at all.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::StreamExt;
+use futures::stream::BoxStream;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::runtime::{WatchStreamExt, reflector, watcher};
 use kube::{Api, Client};
@@ -20,11 +24,15 @@ use crate::registry::error::Cause;
 /// How long a namespace that was just created may take to arrive here; upstream's number.
 const MISSING_NAMESPACE_WAIT: Duration = Duration::from_millis(50);
 
+/// How often the cluster is asked whether it is there, and how long an answer may take.
+const PROBE_INTERVAL: Duration = Duration::from_secs(5);
+
 /// Knows the namespaces of the cluster.
 #[derive(Clone)]
 pub struct NamespaceLifecycle {
     known: reflector::Store<Namespace>,
     api: Api<Namespace>,
+    reachable: Arc<AtomicBool>,
 }
 
 impl std::fmt::Debug for NamespaceLifecycle {
@@ -41,15 +49,28 @@ impl NamespaceLifecycle {
         let api: Api<Namespace> = Api::all(client);
         let (known, writer) = reflector::store();
         let events = watcher(api.clone(), watcher::Config::default()).default_backoff();
-        let mut changes = reflector(writer, events).boxed();
+        let reachable = Arc::new(AtomicBool::new(false));
+        let following = Following {
+            changes: reflector(writer, events).boxed(),
+            api: api.clone(),
+            reachable: Arc::clone(&reachable),
+        };
         let task = tokio::spawn(async move {
-            while let Some(Some(change)) = token.run_until_cancelled(changes.next()).await {
-                if let Err(error) = change {
-                    tracing::warn!(%error, "namespaces cannot be watched; the last known ones are used");
-                }
-            }
+            token.run_until_cancelled(following.run()).await;
         });
-        (Self { known, api }, task)
+        let lifecycle = Self {
+            known,
+            api,
+            reachable,
+        };
+        (lifecycle, task)
+    }
+
+    /// Whether the cluster has answered when it was last asked; false before it has answered at all. It is asked
+    /// every five seconds, and is taken to be away at once when the watch fails.
+    #[must_use]
+    pub fn is_reachable(&self) -> bool {
+        self.reachable.load(Ordering::Relaxed)
     }
 
     /// Whether the namespaces have been listed once; every cluster has some.
@@ -87,6 +108,49 @@ impl NamespaceLifecycle {
             .get_opt(name)
             .await
             .map_err(|e| RegistryError::Internal(format!("namespace {name:?} cannot be looked up: {e}")))
+    }
+}
+
+/// The task that follows the namespaces.
+struct Following {
+    changes: BoxStream<'static, Result<watcher::Event<Namespace>, watcher::Error>>,
+    api: Api<Namespace>,
+    reachable: Arc<AtomicBool>,
+}
+
+impl Following {
+    async fn run(mut self) {
+        let mut probes = tokio::time::interval(PROBE_INTERVAL);
+        probes.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                change = self.changes.next() => match change {
+                    Some(change) => self.note(change.map(|_| ())),
+                    None => return,
+                },
+                _ = probes.tick() => {
+                    let answers = answers(&self.api).await;
+                    self.reachable.store(answers, Ordering::Relaxed);
+                }
+            }
+        }
+    }
+
+    fn note(&self, change: Result<(), watcher::Error>) {
+        if let Err(error) = change {
+            tracing::warn!(%error, "namespaces cannot be watched; the last known ones are used");
+            self.reachable.store(false, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Whether the cluster answers. A watch cannot tell: it says nothing until something changes.
+async fn answers(api: &Api<Namespace>) -> bool {
+    match tokio::time::timeout(PROBE_INTERVAL, api.get_opt("kube-system")).await {
+        Ok(Ok(_)) => true,
+        // A refusal is an answer.
+        Ok(Err(kube::Error::Api(status))) => status.code < 500,
+        Ok(Err(_)) | Err(_) => false,
     }
 }
 

@@ -76,3 +76,26 @@ async fn c233_subresource_that_begins_work_is_admitted_like_a_create() {
         .await
         .expect(201);
 }
+
+#[tokio::test]
+async fn cluster_that_is_away_is_noticed_and_so_is_its_return() {
+    let namespaces = Namespaces::start(&[("team", false)]).await;
+    let until = async |reachable: bool| {
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
+        while namespaces.lifecycle.is_reachable() != reachable {
+            assert!(std::time::Instant::now() < deadline, "reachable: {}", !reachable);
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    };
+    until(true).await;
+
+    namespaces.set_away(true);
+    until(false).await;
+    assert_eq!(
+        namespaces.lifecycle.uid("team").await.unwrap().as_deref(),
+        Some("team")
+    );
+
+    namespaces.set_away(false);
+    until(true).await;
+}

@@ -1,6 +1,7 @@
 //! A kube-apiserver of which only namespaces can be read.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use generic_apiserver::admission::NamespaceLifecycle;
@@ -13,7 +14,9 @@ use crate::kube_apiserver::{Asked, KubeApiserver, Reply, failure};
 /// The namespaces of the cluster, and the events of their watch.
 pub(crate) struct Namespaces {
     state: Arc<Mutex<BTreeMap<String, bool>>>,
-    events: mpsc::Sender<Value>,
+    /// Of the watch that runs.
+    events: Mutex<Option<mpsc::Sender<Value>>>,
+    away: Arc<AtomicBool>,
     _kube_apiserver: KubeApiserver,
     pub(crate) lifecycle: NamespaceLifecycle,
     stop: CancellationToken,
@@ -39,7 +42,16 @@ impl Namespaces {
         let (events, receiver) = mpsc::channel(10);
         let watch = Mutex::new(Some(receiver));
         let known = Arc::clone(&state);
-        let kube_apiserver = KubeApiserver::start(move |asked| answer(asked, &known, &watch)).await;
+        let away = Arc::new(AtomicBool::new(false));
+        let is_away = Arc::clone(&away);
+        let kube_apiserver = KubeApiserver::start(move |asked| {
+            if is_away.load(Ordering::SeqCst) {
+                failure(503, "ServiceUnavailable", "away")
+            } else {
+                answer(asked, &known, &watch)
+            }
+        })
+        .await;
         let stop = CancellationToken::new();
         let (lifecycle, _task) = NamespaceLifecycle::follow(kube_apiserver.client.clone(), stop.clone());
         while !lifecycle.is_synced() {
@@ -47,7 +59,8 @@ impl Namespaces {
         }
         Self {
             state,
-            events,
+            events: Mutex::new(Some(events)),
+            away,
             _kube_apiserver: kube_apiserver,
             lifecycle,
             stop,
@@ -58,7 +71,14 @@ impl Namespaces {
     pub(crate) async fn terminate(&self, name: &str) {
         self.state.lock().unwrap().insert(name.to_owned(), true);
         let event = json!({"type": "MODIFIED", "object": namespace(name, true)});
-        self.events.send(event).await.unwrap();
+        let events = self.events.lock().unwrap().clone();
+        events.expect("a watch").send(event).await.unwrap();
+    }
+
+    /// Ends the watch and refuses everything, or answers again; later watches hear of nothing.
+    pub(crate) fn set_away(&self, away: bool) {
+        self.away.store(away, Ordering::SeqCst);
+        self.events.lock().unwrap().take();
     }
 }
 

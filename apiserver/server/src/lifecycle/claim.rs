@@ -5,6 +5,8 @@ use brokkr_apis::work::v1alpha1::{
     AttemptOutcome, FailureClass, Fence, Progress, ProgressPhase, WorkOrderPhase,
 };
 
+use generic_apiserver::mutant;
+
 use super::completion::{end_attempt, fail_for_namespace, fail_unobserved};
 use super::effect::{AttemptEnd, Effect, Transition};
 use super::ending::end;
@@ -17,7 +19,9 @@ pub(super) fn claimed(state: &State, request: &ClaimRequest, at: Moment) -> Resu
         WorkOrderPhase::Pending => grant(state, request, at),
         // The sweep that ends the backoff may be late; the time is what counts.
         WorkOrderPhase::RetryPending => match state.next_retry_after {
-            Some(until) if at.now < until => Err(Refusal::NotDue { until }),
+            Some(until) if at.now < until && !mutant!("i7-claimed-before-its-time") => {
+                Err(Refusal::NotDue { until })
+            }
             Some(_) | None => grant(state, request, at),
         },
         WorkOrderPhase::Claimed | WorkOrderPhase::Running | WorkOrderPhase::Cancelling => {
@@ -31,15 +35,17 @@ pub(super) fn claimed(state: &State, request: &ClaimRequest, at: Moment) -> Resu
 
 /// Begins a new attempt.
 fn grant(state: &State, request: &ClaimRequest, at: Moment) -> Result<Transition, Refusal> {
-    if state.namespace_terminating {
+    if state.namespace_terminating && !mutant!("i7-claimed-in-a-terminating-namespace") {
         return Err(Refusal::NamespaceTerminating);
     }
-    if state.suspended {
+    if state.suspended && !mutant!("i7-claimed-though-suspended") {
         return Err(Refusal::Suspended);
     }
     let mut step = Transition::unchanged(state);
     step.next.phase = WorkOrderPhase::Claimed;
-    step.next.next_retry_after = None;
+    if !mutant!("i8-stale-retry-timer") {
+        step.next.next_retry_after = None;
+    }
     step.next.attempts_made += 1;
     let number = step.next.attempts_made;
     let step = set_claim(step.with(Effect::AttemptStarted { number }), request, at);
@@ -51,7 +57,7 @@ fn claim_held(state: &State, request: &ClaimRequest, at: Moment) -> Result<Trans
     let Some(claim) = &state.claim else {
         return Err(Refusal::Superseded);
     };
-    if claim.agent != request.agent {
+    if claim.agent != request.agent && !mutant!("i7-order-of-another-agent-claimed") {
         let until = if claim.lapsed {
             state.attempt_deadline()
         } else {
@@ -78,7 +84,11 @@ fn claim_held(state: &State, request: &ClaimRequest, at: Moment) -> Result<Trans
     }
     // A takeover is the same attempt: the process changes, the work does not.
     let claimed_at = claim.claimed_at;
-    step = set_claim(step, request, at);
+    let kept = mutant!("i6-takeover-keeps-the-fence").then(|| ClaimRequest {
+        fence: claim.fence,
+        ..request.clone()
+    });
+    step = set_claim(step, kept.as_ref().unwrap_or(request), at);
     if let Some(claim) = &mut step.next.claim {
         claim.claimed_at = claimed_at;
     }
@@ -245,7 +255,7 @@ pub(super) fn lease_lost(state: &State, fence: Fence, at: Moment) -> Result<Tran
     if state.namespace_terminating {
         return Ok(fail_for_namespace(step, true, at));
     }
-    if state.lost_attempts >= state.limits.max_lost_attempts {
+    if state.lost_attempts >= state.limits.max_lost_attempts && !mutant!("i8-lost-for-ever") {
         let message = format!(
             "agent {agent} was lost, and {} attempts before",
             state.lost_attempts

@@ -6,6 +6,7 @@ use brokkr_apis::work::v1alpha1::reasons::{
 use brokkr_apis::work::v1alpha1::{
     AttemptOutcome, CompletionOutcome, FailureClass, LogOutcome, WorkOrderCompletionSpec, WorkOrderPhase,
 };
+use generic_apiserver::mutant;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
 use super::claim::{current, requeue};
@@ -178,7 +179,10 @@ fn decide_next(
         .saying(message);
     }
     match decision.class {
-        FailureClass::Retryable if step.next.retry_count < step.next.limits.max_retries => {
+        FailureClass::Retryable
+            if step.next.retry_count
+                < step.next.limits.max_retries + i64::from(mutant!("i8-one-retry-too-many")) =>
+        {
             let wait = backoff(&step.next, at.jitter);
             retry(step, wait, Account::Retries, message, at)
         }
@@ -245,6 +249,7 @@ pub fn backoff(state: &State, jitter: f64) -> SignedDuration {
 pub(super) fn backoff_elapsed(state: &State, at: Moment) -> Result<Transition, Refusal> {
     match state.phase {
         WorkOrderPhase::RetryPending => {}
+        WorkOrderPhase::Claimed if mutant!("i8-stale-retry-timer") => {}
         WorkOrderPhase::Pending
         | WorkOrderPhase::Claimed
         | WorkOrderPhase::Running

@@ -4,6 +4,7 @@ use brokkr_apis::work::v1alpha1::reasons::{CANCELLED, DEADLINE_EXCEEDED};
 use brokkr_apis::work::v1alpha1::{
     AttemptOutcome, CancellationCause, FailureClass, LogOutcome, WorkOrderPhase,
 };
+use generic_apiserver::mutant;
 use k8s_openapi::jiff::Timestamp;
 
 use super::completion::{cancelled_entry, end_attempt, finish};
@@ -105,7 +106,7 @@ fn delete_while_cancelling(state: &State, by: &str, grace: i64, at: Moment) -> R
     let deadline = after(at.now, grace);
     let mut step = Transition::unchanged(&state);
     if let Some(ending) = &mut step.next.ending
-        && deadline < ending.deadline
+        && (deadline < ending.deadline || mutant!("i8-second-delete-lengthens"))
     {
         ending.deadline = deadline;
         step = step.with(Effect::SetCancelDeadline { at: deadline });

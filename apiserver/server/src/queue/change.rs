@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 
 use brokkr_apis::work::v1alpha1::WorkOrder;
+use generic_apiserver::mutant;
 use generic_apiserver::object::Object;
 use generic_apiserver::storage::mutation::SetOutcome;
 use generic_apiserver::storage::{Key, ResourceVersion, SetMutation, StorageError, Versions};
@@ -87,7 +88,7 @@ impl ChangeInput {
             expected: self.version,
         };
         let order = found.remove(&self.uid).ok_or_else(conflict)?;
-        if order.stored.version == self.version {
+        if order.stored.version == self.version || mutant!("i5-end-of-an-order-that-has-changed") {
             Ok(order)
         } else {
             Err(conflict())

@@ -28,6 +28,7 @@ mod attendance;
 pub(crate) mod change;
 pub mod claim;
 mod digest;
+mod guard;
 mod order;
 mod renew;
 pub mod report;
@@ -60,6 +61,12 @@ pub use self::sweep::Sweeper;
 pub trait Namespaces: Send + Sync + 'static {
     /// The names of those that are being deleted.
     fn terminating(&self) -> Vec<String>;
+
+    /// Whether the cluster can be reached. Agents come through it: while it is away nobody can renew or confirm
+    /// anything.
+    fn is_reachable(&self) -> bool {
+        true
+    }
 
     /// The uid of a namespace; `None` when there is none of this name.
     ///

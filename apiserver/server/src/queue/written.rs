@@ -1,6 +1,7 @@
 //! Turns a transition of the state machine into writes: the object, its log entry, and the side rows.
 
 use brokkr_apis::work::v1alpha1::{Attempt, Fence, WorkOrder, WorkOrderPhase};
+use generic_apiserver::mutant;
 use generic_apiserver::object::Object;
 use generic_apiserver::storage::mutation::VersionedWrite;
 use generic_apiserver::storage::{ObjectWrite, ResourceVersion, SideRow, StorageError, Versions};
@@ -70,6 +71,11 @@ impl UserChange<'_> {
 /// arguments alone.
 pub(crate) fn moment(now: Timestamp, version: ResourceVersion) -> Moment {
     // A multiplicative hash spreads neighbouring versions over the range.
+    let now = if mutant!("i8-decided-by-the-clock-of-the-replica") {
+        Timestamp::now()
+    } else {
+        now
+    };
     let spread = version.get().wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 48;
     Moment {
         now,
@@ -166,7 +172,14 @@ impl Written {
         now: Timestamp,
         versions: &mut Versions,
     ) -> Result<(), StorageError> {
-        let attempts = before.attempts_with(latest_attempt(after));
+        if mutant!("i5-entry-left-out") {
+            return Ok(());
+        }
+        let attempts = if mutant!("i5-entry-without-early-attempts") {
+            after.status.clone().unwrap_or_default().attempts
+        } else {
+            before.attempts_with(latest_attempt(after))
+        };
         if let Some((write, row)) = log_entry_writes(after, transition, attempts, now)? {
             self.rows.push(row);
             self.objects.push(VersionedWrite {

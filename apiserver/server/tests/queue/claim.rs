@@ -303,3 +303,59 @@ async fn spent_request_id_gives_no_claim_back() {
     let again = fixture.queue.claim(in_batch).await.unwrap().unwrap();
     assert_eq!((again[0].fence, &again[0].order), (second[0].fence, &None));
 }
+
+#[tokio::test]
+async fn order_in_its_backoff_is_not_claimed_by_name() {
+    let fixture = Fixture::new().await;
+    fixture.agent("east").await;
+    fixture.order("one").await;
+    let grant = fixture.claimed("east", "one").await;
+    fixture.fail(&grant, "east", "GitRemoteFailed").await;
+
+    let refused = fixture.claim_named("east", "p1", "one").await;
+
+    assert!(
+        matches!(
+            &refused,
+            Err(ClaimRefusal::State {
+                refusal: Refusal::NotDue { .. },
+                held: None
+            })
+        ),
+        "{refused:?}"
+    );
+    // The time counts, not the sweep that ends the backoff.
+    fixture
+        .sql("update work.work_orders set next_retry_after = clock_timestamp()")
+        .await;
+    assert_eq!(fixture.claimed("east", "one").await.attempt, 2);
+}
+
+#[tokio::test]
+async fn orders_of_a_terminating_namespace_are_in_nobodys_way() {
+    let fixture = Fixture::new().await;
+    fixture.agent("east").await;
+    for name in ["going-1", "going-2"] {
+        fixture.order(name).await;
+    }
+    let grant = fixture.claimed("east", "going-1").await;
+    fixture.fail(&grant, "east", "GitRemoteFailed").await;
+    fixture
+        .sql(
+            "update work.work_orders set next_retry_after = clock_timestamp() where status = 'RETRY_PENDING'",
+        )
+        .await;
+    fixture.sweep().await;
+    fixture
+        .order_with("staying", |order| {
+            order.metadata.namespace = Some("team-b".to_owned());
+        })
+        .await;
+    let mut input = batch("east", 1);
+    input.terminating = vec![TEAM.to_owned()];
+
+    let grants = fixture.queue.claim(input).await.unwrap().unwrap();
+
+    assert_eq!(grants.len(), 1);
+    assert_eq!(grants[0].name, "staying");
+}

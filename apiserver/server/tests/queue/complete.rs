@@ -417,3 +417,43 @@ async fn work_under_way_goes_on_in_a_terminating_namespace_and_nothing_comes_bac
         );
     }
 }
+
+#[tokio::test]
+async fn order_whose_holder_is_unreachable_is_released_by_force_and_that_is_recorded() {
+    let fixture = Fixture::new().await;
+    fixture.agent("east").await;
+    fixture.agent("west").await;
+    fixture
+        .order_with("one", |order| order.spec.work_type = "job".to_owned())
+        .await;
+    let lapsed = fixture.claimed("east", "one").await;
+    fixture.age_lease(&lapsed.uid).await;
+    fixture.sweep().await;
+    assert!(fixture.claim_named("west", "p1", "one").await.is_err());
+    let mut forced = ReleaseInput {
+        key: key(&lapsed, "east"),
+        reason: "node is gone".to_owned(),
+        force: true,
+    };
+    (forced.key.agent, forced.key.fence) = (None, None);
+    forced.key.user = "olga".to_owned();
+
+    fixture.queue.release(forced).await.unwrap().unwrap();
+
+    let next = fixture.claimed("west", "one").await;
+    assert_eq!(next.attempt, 2);
+    let status = fixture.find("one").await.unwrap().status.unwrap();
+    assert_eq!(status.attempts[0].outcome, Some(AttemptOutcome::Released));
+    assert_eq!(
+        status.attempts[0].reason.as_deref(),
+        Some("released by force by olga: node is gone")
+    );
+    let unreachable = status
+        .conditions
+        .iter()
+        .find(|one| one.type_ == "HolderUnreachable")
+        .unwrap();
+    assert_eq!(unreachable.status, "False");
+    assert!(fixture.complete(&lapsed, "east", success(&lapsed)).await.is_err());
+    assert!(fixture.complete(&next, "west", success(&next)).await.is_ok());
+}

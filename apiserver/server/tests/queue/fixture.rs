@@ -1,5 +1,6 @@
 //! A database with both schemas, one or more replicas on it, and short ways to create and to ask.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -36,14 +37,21 @@ pub(crate) const SOON: Duration = Duration::from_secs(20);
 /// The namespace of orders in these tests unless they say otherwise.
 pub(crate) const TEAM: &str = "team-a";
 
-/// Namespaces that a test says are being deleted.
+/// Namespaces that a test says are being deleted, in a hub that may be away.
 #[derive(Debug, Default)]
-pub(crate) struct Terminating(Mutex<Vec<String>>);
+pub(crate) struct Terminating {
+    namespaces: Mutex<Vec<String>>,
+    away: AtomicBool,
+}
 
 #[async_trait]
 impl Namespaces for Terminating {
     fn terminating(&self) -> Vec<String> {
-        self.0.lock().unwrap().clone()
+        self.namespaces.lock().unwrap().clone()
+    }
+
+    fn is_reachable(&self) -> bool {
+        !self.away.load(Ordering::SeqCst)
     }
 
     async fn uid(&self, name: &str) -> Result<Option<String>, RegistryError> {
@@ -109,7 +117,16 @@ impl Fixture {
     }
 
     pub(crate) fn terminate(&self, namespace: &str) {
-        self.terminating.0.lock().unwrap().push(namespace.to_owned());
+        self.terminating
+            .namespaces
+            .lock()
+            .unwrap()
+            .push(namespace.to_owned());
+    }
+
+    /// The hub goes, or is back.
+    pub(crate) fn set_hub_away(&self, away: bool) {
+        self.terminating.away.store(away, Ordering::SeqCst);
     }
 
     /// Creates an agent whose identity is its name.

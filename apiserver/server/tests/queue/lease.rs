@@ -345,3 +345,52 @@ async fn cancelled_order_tells_its_holder_at_the_next_renewal() {
     assert!(notice.deadline.is_some());
     assert_eq!(fixture.wake("east").await, 1, "the holder is rung");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn renewal_between_the_read_and_the_write_of_an_expiry_keeps_the_claim() {
+    let fixture = std::sync::Arc::new(Fixture::new().await);
+    fixture.agent("east").await;
+    fixture.order("one").await;
+    let grant = fixture.claimed("east", "one").await;
+    fixture.age_lease(&grant.uid).await;
+    let mut renewal = fixture.storage.pool().begin().await.unwrap();
+    sqlx::query("update work.work_leases set expires_at = clock_timestamp() + interval '60 seconds'")
+        .execute(&mut *renewal)
+        .await
+        .unwrap();
+
+    // The sweep has read the row that has lapsed; the renewal commits before it can write.
+    let sweeping = {
+        let fixture = fixture.clone();
+        tokio::spawn(async move { fixture.sweeper.serve().await })
+    };
+    let waiting = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
+    let deadline = tokio::time::Instant::now() + SOON;
+    while !sweeping.is_finished() && fixture.count(waiting).await == 0 {
+        assert!(tokio::time::Instant::now() < deadline, "the sweep ends or waits");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    renewal.commit().await.unwrap();
+    sweeping.await.unwrap().unwrap();
+
+    assert_eq!(fixture.phase("one").await, WorkOrderPhase::Claimed);
+    assert!(fixture.complete(&grant, "east", success(&grant)).await.is_ok());
+}
+
+#[tokio::test]
+async fn renewal_with_a_spent_fence_lengthens_nothing() {
+    let fixture = Fixture::new().await;
+    fixture.agent("east").await;
+    fixture.order("one").await;
+    let mut spent = fixture.claimed("east", "one").await;
+    fixture
+        .sql("update work.work_leases set expires_at = clock_timestamp() + interval '30 seconds'")
+        .await;
+    spent.fence = Some(Fence(1));
+
+    renew(&fixture, &spent, None).await.unwrap_err();
+
+    let long =
+        "select count(*) from work.work_leases where expires_at > clock_timestamp() + interval '30 seconds'";
+    assert_eq!(fixture.count(long).await, 0);
+}

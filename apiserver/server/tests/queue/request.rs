@@ -325,3 +325,29 @@ async fn agent_that_renews_nothing_shows_that_agents_can_reach_us() {
 
     assert_eq!(fixture.count(heard).await, 1);
 }
+
+#[tokio::test]
+async fn pending_orders_are_those_that_could_be_claimed() {
+    let fixture = Fixture::new().await;
+    fixture.agent("east").await;
+    fixture.order("going").await;
+    fixture
+        .order_with("staying", |order| {
+            order.metadata.namespace = Some("team-b".to_owned());
+        })
+        .await;
+    fixture.terminate(TEAM);
+
+    let pending = PendingOrders::new(fixture.queue.clone())
+        .get(&context("east", vec![""]), &Key::cluster("east"))
+        .await
+        .unwrap();
+
+    let names: Vec<_> = pending["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|order| order["metadata"]["name"].as_str().unwrap())
+        .collect();
+    assert_eq!(names, ["staying"]);
+}

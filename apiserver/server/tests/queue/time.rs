@@ -1,6 +1,9 @@
 //! What time does to orders.
 
+use std::sync::Arc;
+
 use brokkr_apis::work::v1alpha1::{AttemptOutcome, LogOutcome, WorkOrderPhase};
+use brokkr_apiserver::queue::sweep::{Sweep, SweepInput};
 
 use crate::ask::success;
 use crate::fixture::Fixture;
@@ -182,6 +185,15 @@ async fn leases_get_their_length_anew_when_the_queue_was_not_served() {
     assert_eq!(fixture.phase("one").await, WorkOrderPhase::Pending);
 }
 
+/// A sweep whose replica has looked before whether there is anything to sweep; gives how many it moved.
+async fn sweep_now(fixture: &Fixture) -> usize {
+    let input = SweepInput {
+        max: 100,
+        terminating: Vec::new(),
+    };
+    fixture.storage.run(&Arc::new(Sweep), input).await.unwrap()
+}
+
 /// So many seconds pass in which the queue is served and no agent is heard of.
 async fn silence(fixture: &Fixture, seconds: i64) {
     let seconds = format!("interval '{seconds} seconds'");
@@ -228,6 +240,32 @@ async fn silence_of_all_agents_is_no_loss_for_as_long_as_it_lasts() {
 }
 
 #[tokio::test]
+async fn claim_of_a_single_agent_outlasts_a_hub_that_is_away_for_three_minutes() {
+    let fixture = Fixture::new().await;
+    fixture.agent("east").await;
+    fixture.order("one").await;
+    let grant = fixture.claimed("east", "one").await;
+
+    fixture.set_hub_away(true);
+    // Three minutes, in steps that are no outage to one who looks as often.
+    for _ in 0..18 {
+        silence(&fixture, 10).await;
+        fixture
+            .sql("update work.queue_state set served_at = served_at - interval '10 seconds'")
+            .await;
+        fixture.sweep().await;
+    }
+    assert_eq!(fixture.phase("one").await, WorkOrderPhase::Claimed);
+
+    fixture.set_hub_away(false);
+    fixture.sweep().await;
+    assert_eq!(leases_of(&fixture, 50).await, 1, "it has its full length anew");
+    let status = fixture.find("one").await.unwrap().status.unwrap();
+    assert_eq!(status.lost_attempts, 0);
+    assert!(fixture.complete(&grant, "east", success(&grant)).await.is_ok());
+}
+
+#[tokio::test]
 async fn agents_that_are_silent_while_another_is_heard_of_are_lost() {
     let fixture = two_holders(60, 60).await;
     for _ in 0..2 {
@@ -271,16 +309,7 @@ async fn stalled_sweeper_finds_out_that_it_was_before_anything_expires() {
         .sql("update work.queue_state set served_at = clock_timestamp() - interval '16 seconds'")
         .await;
     // The stamp was made, then the process stood still, and now it takes the lock.
-    let input = brokkr_apiserver::queue::sweep::SweepInput {
-        max: 100,
-        terminating: Vec::new(),
-    };
-    let swept = fixture
-        .storage
-        .run(&std::sync::Arc::new(brokkr_apiserver::queue::sweep::Sweep), input)
-        .await
-        .unwrap();
-    assert_eq!(swept, 0);
+    assert_eq!(sweep_now(&fixture).await, 0);
     assert_eq!(fixture.phase("one").await, WorkOrderPhase::Claimed);
 }
 
@@ -387,4 +416,60 @@ async fn order_says_why_it_waits_and_when_that_has_changed() {
         .await;
     assert_eq!(schedulable().await, says("False", "AgentsAtCapacity"));
     assert_eq!(fixture.sweeper.reconsider().await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn retry_timer_of_an_earlier_attempt_moves_nothing() {
+    let fixture = Fixture::new().await;
+    fixture.agent("east").await;
+    fixture.order("one").await;
+    let first = fixture.claimed("east", "one").await;
+    fixture.fail(&first, "east", "GitRemoteFailed").await;
+    fixture
+        .change_order("one", |order| {
+            let status = order.status.as_mut().unwrap();
+            status.next_retry_after.as_mut().unwrap().0 -= jiff::SignedDuration::from_secs(120);
+        })
+        .await;
+    // Claimed by name when the time has come, before a sweep has seen that it has.
+    let second = fixture.claimed("east", "one").await;
+
+    assert_eq!(sweep_now(&fixture).await, 0);
+
+    assert_eq!(fixture.phase("one").await, WorkOrderPhase::Claimed);
+    assert_eq!(fixture.count("select count(*) from work.work_leases").await, 1);
+    assert!(fixture.complete(&second, "east", success(&second)).await.is_ok());
+}
+
+#[tokio::test]
+async fn lapsed_claim_ends_at_the_cap_of_its_attempt_with_its_outcome_unknown() {
+    let fixture = Fixture::new().await;
+    fixture.agent("east").await;
+    fixture
+        .order_with("one", |order| {
+            order.spec.work_type = "job".to_owned();
+            order.spec.claim_timeout_seconds = Some(60);
+        })
+        .await;
+    let grant = fixture.claimed("east", "one").await;
+    fixture.age_lease(&grant.uid).await;
+    fixture.sweep().await;
+    assert_eq!(fixture.phase("one").await, WorkOrderPhase::Claimed);
+    fixture
+        .change_order("one", |order| {
+            let claim = order.status.as_mut().unwrap().claim.as_mut().unwrap();
+            claim.claimed_at.0 -= jiff::SignedDuration::from_secs(120);
+        })
+        .await;
+
+    fixture.sweep().await;
+
+    assert_eq!(fixture.phase("one").await, WorkOrderPhase::Failed);
+    let status = fixture.entries("one").await.remove(0).status.unwrap();
+    assert_eq!(
+        (status.outcome, status.outcome_unknown, status.reason.as_str()),
+        (LogOutcome::Failed, true, "AgentLost")
+    );
+    assert!(fixture.complete(&grant, "east", success(&grant)).await.is_err());
+    assert_eq!(fixture.count("select count(*) from work.late_reports").await, 1);
 }

@@ -9,7 +9,12 @@ with claim as materialized (
     from json_array_elements($1::json) with ordinality as c (value, input)
     cross join lateral json_to_record(c.value) as x (
         agent text, "requestID" text, want integer, "workTypes" text[], namespaces text[],
-        "orderNamespace" text, "orderName" text)
+        "orderNamespace" text, "orderName" text, terminating text[])
+),
+-- Namespaces that are being deleted: their orders are claimed by nobody, and are in nobody's way.
+going as materialized (
+    select coalesce(array_agg(distinct n.namespace), '{}') as namespaces
+    from claim c cross join lateral unnest(c.terminating) as n (namespace)
 ),
 held as materialized (
     select c.agent, o.work_type, count(*) as held
@@ -64,6 +69,7 @@ candidate as materialized (
         where o.target_set_id = d.target_set_id and o.work_type = d.work_type
             and o.status = 'PENDING' and not o.suspended and not o.selective
             and (d.namespaces is null or o.namespace = any (d.namespaces))
+            and not o.namespace = any ((select g.namespaces from going g)::text[])
         order by o.priority desc, o.turn, o.created_at, o.id
         limit d.want
     ) o
@@ -78,6 +84,7 @@ candidate as materialized (
             and o.status = 'PENDING' and not o.suspended and o.selective
             and not r.agent = any (o.excluded_agents)
             and (r.namespaces is null or o.namespace = any (r.namespaces))
+            and not o.namespace = any ((select g.namespaces from going g)::text[])
         order by o.priority desc, o.turn, o.created_at, o.id
         limit d.want
     ) o

@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 
+use generic_apiserver::mutant;
 use generic_apiserver::storage::{StorageError, Versions};
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -209,7 +210,8 @@ impl<'a> Desk<'a> {
             let current = queued
                 .lease
                 .as_ref()
-                .is_some_and(|lease| Some(lease.fence) == grant.fence);
+                .is_some_and(|lease| Some(lease.fence) == grant.fence)
+                || mutant!("i6-spent-request-gives-its-claim-back");
             grant.unfinished = unfinished_children(&queued.attempts, grant.attempt);
             grant.order = current.then(|| Box::new(queued.order));
         }
@@ -337,6 +339,9 @@ impl Usage {
 
     /// Held and limit, where the agent may take no more of the type.
     pub(super) fn exhausted(&self, work_type: &str) -> Option<(i64, i64)> {
+        if mutant!("i7-concurrency-ignored") {
+            return None;
+        }
         let held_total: i64 = self.held.values().sum();
         if held_total >= self.total {
             return Some((held_total, self.total));

@@ -10,6 +10,7 @@ mod named;
 mod refusal;
 mod request;
 
+use generic_apiserver::mutant;
 use generic_apiserver::storage::mutation::SetOutcome;
 use generic_apiserver::storage::{SetMutation, StorageError, Versions};
 use jiff::Timestamp;
@@ -17,6 +18,7 @@ use jiff::Timestamp;
 use self::desk::{ClaimRow, Desk};
 pub use self::refusal::ClaimRefusal;
 pub use self::request::{ClaimInput, Grant, NamedClaim};
+use super::guard::without;
 
 /// The set mutation of all claims.
 #[derive(Clone, Copy, Debug, Default)]
@@ -35,7 +37,17 @@ impl SetMutation for ClaimOrders {
     }
 
     fn statement(&self) -> &'static str {
-        include_str!("claim.sql")
+        let statement = include_str!("claim.sql");
+        if mutant!("i7-request-answered-anew") {
+            return without(statement, "r.request_id = c.\"requestID\"\n", "false\n");
+        }
+        if mutant!("i7-terminating-namespace-in-the-way") {
+            return without(statement, "unnest(c.terminating)", "unnest('{}'::text[])");
+        }
+        if mutant!("i7-answer-counts-for-ever") {
+            return without(statement, "interval '10 minutes'", "interval '10 years'");
+        }
+        statement
     }
 
     fn decide(

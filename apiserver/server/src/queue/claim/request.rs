@@ -29,7 +29,6 @@ pub struct ClaimInput {
     #[serde(flatten)]
     pub named: Option<NamedClaim>,
     /// Namespaces that are being deleted: nothing is claimed there.
-    #[serde(skip)]
     pub terminating: Vec<String>,
     /// Whether nothing may be written.
     #[serde(skip)]

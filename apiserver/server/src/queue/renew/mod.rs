@@ -9,6 +9,7 @@ mod progress;
 use std::collections::HashMap;
 
 use brokkr_apis::work::v1alpha1::{CancelNotice, Fence, HeldClaim, WorkOrder, WorkOrderPhase};
+use generic_apiserver::mutant;
 use generic_apiserver::storage::StorageError;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
@@ -189,6 +190,12 @@ async fn run(
     holder: Option<&str>,
     items: &[RenewItem],
 ) -> Result<HashMap<ClaimId, Renewed>, StorageError> {
+    let statement = if mutant!("i6-fence-not-compared-on-renew") {
+        let statement = super::guard::without(statement, " and i.fence = l.fence", "");
+        super::guard::without(statement, " and i.fence = r.fence", "")
+    } else {
+        statement
+    };
     let query = sqlx::query_scalar(statement)
         .bind(super::rows::text(&items))
         .bind(agent)

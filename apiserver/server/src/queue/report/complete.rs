@@ -3,6 +3,7 @@
 use brokkr_apis::work::v1alpha1::{
     AttemptOutcome, CompletionOutcome, WorkOrder, WorkOrderCompletionSpec, WorkOrderCompletionStatus,
 };
+use generic_apiserver::mutant;
 use generic_apiserver::storage::mutation::SetOutcome;
 use generic_apiserver::storage::{SetMutation, StorageError, Versions};
 use jiff::Timestamp;
@@ -120,6 +121,9 @@ impl Found {
     /// The answer to a report that was accepted before.
     fn repeat(&self, input: &CompleteInput) -> Option<Completed> {
         let fence = input.key.fence?;
+        if mutant!("i6-repeated-completion-not-known") {
+            return None;
+        }
         let ended = self.ended.get(&(input.key.uid.clone(), fence))?;
         if input
             .key

@@ -10,6 +10,7 @@ mod release;
 use std::collections::HashMap;
 
 use brokkr_apis::work::v1alpha1::{Attempt, Fence, WorkOrderCompletionStatus, WorkOrderPhase};
+use generic_apiserver::mutant;
 use generic_apiserver::storage::StorageError;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -158,7 +159,9 @@ impl Found {
         let Some(lease) = &queued.lease else {
             return Err(refused(queued, Refusal::FenceSpent));
         };
-        if key.fence.is_some_and(|fence| fence != lease.fence) {
+        if key.fence.is_some_and(|fence| fence != lease.fence)
+            && !mutant!("i6-fence-not-compared-on-complete")
+        {
             return Err(refused(queued, Refusal::FenceSpent));
         }
         match &key.agent {
@@ -169,7 +172,7 @@ impl Found {
 
     /// Keeps a report that came too late, if the caller's agent has held the order.
     fn keep_late_report(&mut self, key: &ClaimKey, report: &impl Serialize) {
-        if self.has_held(key) && !key.dry_run {
+        if self.has_held(key) && !key.dry_run && !mutant!("i6-late-report-not-kept") {
             let row = json!({"uid": key.uid, "fence": key.fence, "user_name": key.user, "report": rows::text(report)});
             self.written.rows.push(rows::row(rows::ADD_LATE_REPORT, row));
         }

@@ -8,6 +8,7 @@ mod sweeper;
 use std::collections::BTreeSet;
 
 use brokkr_apis::work::v1alpha1::Fence;
+use generic_apiserver::mutant;
 use generic_apiserver::storage::mutation::SetOutcome;
 use generic_apiserver::storage::{SetMutation, StorageError, Versions};
 use jiff::Timestamp;
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::sweeper::Sweeper;
 
+use super::guard::without;
 use super::order::{OrderRow, QueuedOrder};
 use super::written::{Step, Written, moment};
 use crate::lifecycle::{self, transition};
@@ -64,7 +66,21 @@ impl SetMutation for Sweep {
     }
 
     fn statement(&self) -> &'static str {
-        include_str!("sweep.sql")
+        let statement = include_str!("sweep.sql");
+        if mutant!("i6-expiry-overruns-a-renewal") {
+            return without(statement, "for update of l skip locked", "");
+        }
+        if mutant!("i8-leases-expire-while-not-served") {
+            return without(statement, "- interval '15 seconds'", "- interval '1 day'");
+        }
+        if mutant!("i8-stale-retry-timer") {
+            return without(
+                statement,
+                "o.status = 'RETRY_PENDING' and o.next_retry_after",
+                "o.next_retry_after",
+            );
+        }
+        statement
     }
 
     fn decide(

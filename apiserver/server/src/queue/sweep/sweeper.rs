@@ -6,12 +6,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use generic_apiserver::mutant;
 use generic_apiserver::storage::{SetMutation, Storage, StorageError};
 use sqlx::postgres::PgPool;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::{Sweep, SweepInput};
+use crate::queue::guard::without;
 use crate::queue::ring::{RingAgain, RingAgainInput};
 use crate::queue::{Namespaces, attendance, waiting};
 
@@ -113,13 +115,17 @@ impl Sweeper {
         waiting::reconsider(&self.storage).await
     }
 
-    /// One look: stamps, sweeps what is due, rings again; gives the time until the next look.
+    /// One look: stamps, sweeps what is due, rings again; gives the time until the next look. Who cannot reach
+    /// the cluster does not serve: no agent reaches it either.
     ///
     /// # Errors
     /// When the database does not answer.
     pub async fn serve(&self) -> Result<Duration, StorageError> {
+        if !self.namespaces.is_reachable() && !mutant!("i8-served-while-the-hub-is-away") {
+            return Ok(INTERVAL_MAX);
+        }
         let pool = self.storage.pool();
-        let extended: bool = sqlx::query_scalar(include_str!("serve.sql"))
+        let extended: bool = sqlx::query_scalar(serve_statement())
             .fetch_one(pool)
             .await
             .map_err(StorageError::from)?;
@@ -187,6 +193,24 @@ fn is_due(at: &mut Instant, interval: Duration) -> bool {
         *at = now + interval;
     }
     due
+}
+
+fn serve_statement() -> &'static str {
+    let statement = include_str!("serve.sql");
+    if mutant!("i8-outage-not-noticed") {
+        return without(statement, "s.served_at <= c.now - interval '15 seconds'", "false");
+    }
+    if mutant!("i8-silence-taken-for-death") {
+        return without(statement, "i.agents >= 2", "false");
+    }
+    if mutant!("i8-idle-agents-not-heard") {
+        return without(
+            statement,
+            "select heard_at from state",
+            "select null::timestamptz",
+        );
+    }
+    statement
 }
 
 async fn seconds_until_due(pool: &PgPool) -> Result<Option<f64>, StorageError> {

@@ -41,7 +41,8 @@ impl NamedGetter for PendingOrders {
         let version = storage.current_version().await?;
         let query = sqlx::query_scalar(include_str!("pending.sql"))
             .bind(&parent.name)
-            .bind(namespaces);
+            .bind(namespaces)
+            .bind(self.queue.terminating());
         let rows: Vec<String> = query
             .fetch_all(storage.pool())
             .await

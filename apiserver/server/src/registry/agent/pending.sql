@@ -1,4 +1,5 @@
--- The orders that the agent $1 could claim now, in the claim order; $2 = the namespaces, null = all.
+-- The orders that the agent $1 could claim now, in the claim order; $2 = the namespaces, null = all;
+-- $3 = those that are being deleted.
 -- Whether the agent has room for them is not asked.
 select o.object
 from work.agents a
@@ -13,6 +14,6 @@ cross join lateral (
 where a.namespace = '' and a.name = $1 and not a.unschedulable
     and not a.name = any (o.excluded_agents)
     and (a.work_types = '{}' or o.work_type = any (array_replace(a.work_types, 'shipwright-build', 'build')))
-    and ($2::text[] is null or o.namespace = any ($2))
+    and ($2::text[] is null or o.namespace = any ($2)) and not o.namespace = any ($3)
 order by o.priority desc, o.turn, o.created_at, o.id
 limit 100

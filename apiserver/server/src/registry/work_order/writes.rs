@@ -1,6 +1,7 @@
 //! What is written beside an order: its key when it is new, and what follows when a user moves it.
 
 use brokkr_apis::work::v1alpha1::{WorkOrder, WorkOrderStatus};
+use generic_apiserver::mutant;
 use generic_apiserver::registry::ReadyChange;
 use generic_apiserver::storage::Writes;
 use serde_json::json;
@@ -29,7 +30,7 @@ pub(super) fn on_create(new: &WorkOrder) -> Writes {
 /// The input of the queue's mutation, for a change that moves the order in its life; `None` for any other.
 pub(super) fn decided_change(user: &str, change: &ReadyChange<'_, WorkOrder>) -> Option<ChangeInput> {
     let (old, new) = (change.old, change.new);
-    if is_terminal(old) {
+    if is_terminal(old) || mutant!("i5-end-of-a-user-without-entry") {
         return None;
     }
     let events = match change.delete {
