@@ -42,13 +42,14 @@ fn asked(plane: &Plane) -> (BTreeSet<Right>, Vec<Value>) {
     (rights, refused)
 }
 
-/// What the ClusterRole of a file grants.
+/// What the Role or ClusterRole of a file grants.
 fn granted(file: &str, role: &str) -> BTreeSet<Right> {
     let text = std::fs::read_to_string(repository().join(file)).expect("a manifest");
     let objects: Vec<Value> = serde_saphyr::from_multiple(&text).expect("YAML");
-    let found = objects
-        .iter()
-        .find(|object| object["kind"] == "ClusterRole" && object["metadata"]["name"] == role);
+    let found = objects.iter().find(|object| {
+        object["kind"].as_str().is_some_and(|kind| kind.ends_with("Role"))
+            && object["metadata"]["name"] == role
+    });
     let list = |rule: &Value, field: &str| -> Vec<String> {
         let items = rule[field].as_array().cloned().unwrap_or_default();
         items
@@ -128,7 +129,9 @@ async fn c010_account_of_the_server_can_do_what_it_must_and_uses_every_rule_it_h
     .await;
 
     // then every rule was used, and nothing beyond them was needed.
-    let rules = granted("apiservice/rbac.yaml", "brokkr-apiserver");
+    let mark = "brokkr-apiserver-high-water-mark";
+    let mut rules = granted("apiservice/rbac.yaml", "brokkr-apiserver");
+    rules.extend(granted("apiservice/high-water-mark.yaml", mark));
     assert!(!rules.is_empty());
     let deadline = Instant::now() + LIMIT;
     loop {

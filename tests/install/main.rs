@@ -11,6 +11,7 @@ mod guide;
 mod hub;
 mod load;
 mod manifests;
+mod mark;
 mod outage;
 mod plane;
 mod rights;

@@ -90,7 +90,7 @@ impl Plane {
         client(config.expect("a usable kubeconfig"))
     }
 
-    /// A kubeconfig with nothing but a token of a service account, and the token.
+    /// A kubeconfig with nothing but a token of a service account and its namespace, and the token.
     pub(crate) async fn account(&self, namespace: &str, account: &str) -> (PathBuf, String) {
         let command = format!("create token {account} -n {namespace} --duration 2h");
         let token = self.kubectl().run(&command).await.ok().trim().to_owned();
@@ -100,6 +100,11 @@ impl Plane {
                 token: Some(token.clone().into()),
                 ..kube::config::AuthInfo::default()
             });
+        }
+        for context in &mut config.contexts {
+            if let Some(context) = &mut context.context {
+                context.namespace = Some(namespace.to_owned());
+            }
         }
         let path = self.directory.join(format!("{namespace}-{account}.kubeconfig"));
         // JSON is YAML.

@@ -16,8 +16,10 @@
 //!
 //! # Invariants
 //!
+//! The guards of each can be left out one at a time in a test build ([`crate::mutants`]); then a test fails.
+//!
 //! * **I1** Resource versions strictly increase in visibility order; no event is ever inserted at or
-//!   below a delivered version.
+//!   below a delivered version. A database that has lost some goes on in a new epoch, above them all.
 //! * **I2** Every committed mutation has exactly one event per object it touches, in the same
 //!   transaction.
 //! * **I3** Replaying the events `(a, b]` onto the list at `a` equals the list at `b`.

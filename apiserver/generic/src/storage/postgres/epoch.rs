@@ -181,15 +181,14 @@ impl History {
     async fn begin_epoch(&self, connection: &mut PgConnection, found: &Found) -> Result<(), StorageError> {
         let epoch = found.epoch + 1;
         let first = epoch << EPOCH_SHIFT;
-        let (same, whole) = (found.same, found.whole);
         tracing::error!(
             epoch,
-            same,
-            whole,
             system = found.system,
             timeline = found.timeline,
-            "the database is not the one it was (same system and timeline: {same}; holds all that is known: \
-             {whole}): acknowledged writes may be lost. A new epoch of versions begins, and all clients list anew"
+            same_timeline = found.same,
+            holds_all_that_is_known = found.whole,
+            "the database is not the one it was, and may lack acknowledged writes: a new epoch begins, and all \
+             clients list anew"
         );
         sqlx::query("update apiserver.rv_meta set epoch = $1, floor_rv = $2, floor_at = clock_timestamp()")
             .bind(i32::try_from(epoch).unwrap_or(i32::MAX))
