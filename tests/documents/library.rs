@@ -6,15 +6,13 @@ use std::path::{Path, PathBuf};
 use crate::repository::root;
 
 /// Words of the product. A library that says one of them knows what its resources mean.
-const WORDS: [&str; 8] = [
+const WORDS: [&str; 6] = [
     "brokkr",
     "workorder",
     "work_order",
     "work order",
     "claim",
     "fence",
-    "wardle",
-    "flunder",
 ];
 
 /// What the library has for servers with several versions of one kind, which ours is not yet.
