@@ -24,7 +24,7 @@ RUN_SECONDS_MAX=120
 
 # Rows of the table: mutant, test target, test.
 rows() {
-  sed -nE 's/^(i[0-9]+-[a-z0-9-]+) +\| +([a-z_]+) +\| +([a-z0-9_:]+) +\| .*$/\1 \2 \3/p' tests/mutants.txt
+  sed -nE 's/^([ic][0-9]+-[a-z0-9-]+) +\| +([a-z_]+) +\| +([a-z0-9_:]+) +\| .*$/\1 \2 \3/p' tests/mutants.txt
 }
 
 # Builds the test targets of the table; writes the program and the folder of each to "programs". The

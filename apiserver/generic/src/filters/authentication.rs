@@ -12,6 +12,7 @@ use super::request_metrics::RequestMetrics;
 use crate::authentication::request_header::strip_prefixed;
 use crate::authentication::{Authentication, Authenticator, PeerCertificates};
 use crate::endpoints::StatusError;
+use crate::mutant;
 
 /// The identity of the request, or 401. Afterwards no header names an identity or holds a credential, so
 /// that no handler, log or onward call can mistake what is asserted for what is proved.
@@ -24,8 +25,10 @@ pub(crate) async fn authenticate(
     let begun = Instant::now();
     let outcome = authenticator.authenticate(headers, peer).await;
     metrics.authenticated(outcome.as_ref().map(Option::is_some).map_err(drop), begun);
-    authenticator.strip(headers);
-    strip_prefixed(headers, "x-remote-");
+    if !mutant!("c024-headers-not-stripped") {
+        authenticator.strip(headers);
+        strip_prefixed(headers, "x-remote-");
+    }
     headers.remove(AUTHORIZATION);
     match outcome {
         Ok(Some(authentication)) => Ok(authentication),

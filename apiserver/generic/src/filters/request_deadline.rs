@@ -70,3 +70,39 @@ pub(crate) async fn enforce(
             Err(StatusError::new(StatusCode::GATEWAY_TIMEOUT, "Timeout", message).into())
         })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn c065_writes_have_less_time_than_the_front_proxy_waits() {
+        let longest = Duration::from_secs(60);
+        for (verb, query, seconds) in [
+            ("get", "", 60),
+            ("list", "", 60),
+            ("deletecollection", "", 60),
+            ("create", "", 34),
+            ("update", "", 34),
+            ("patch", "", 34),
+            ("delete", "", 34),
+            ("create", "timeout=50s", 34),
+            ("create", "timeout=1m30s", 34),
+            ("create", "timeout=10s", 10),
+            ("list", "timeout=10s", 10),
+            ("list", "timeout=0s", 60),
+            ("list", "timeout=2m", 60),
+            // As upstream: what is less than nothing says nothing.
+            ("list", "timeout=-1s", 60),
+        ] {
+            let info = RequestInfo {
+                is_resource_request: true,
+                verb: verb.to_owned(),
+                ..RequestInfo::default()
+            };
+            let deadline = of(&info, Some(query), longest).ok().flatten();
+            let given = deadline.map(|at| at.duration_since(Instant::now()).as_secs());
+            assert_eq!(given, Some(seconds), "{verb} {query}");
+        }
+    }
+}

@@ -135,3 +135,103 @@ async fn c274_last_bookmark_comes_before_the_deadline() {
     assert!(watch.next().await.is_none(), "the watch ends at its deadline");
     end(server).await;
 }
+
+/// What a list is answered.
+#[derive(Debug, PartialEq)]
+enum Expected {
+    /// Objects of these names, and whether there are more.
+    Names(&'static [&'static str], bool),
+    /// This code, and a message that holds this text.
+    Refused(u16, &'static str),
+}
+
+/// The rules, in the order in which they decide: what is not allowed, then what is malformed, then what
+/// is gone.
+fn expected(limit: usize, token: &str, version: &str, matching: &str) -> Expected {
+    use Expected::{Names, Refused};
+    let (continued, known) = (token != "none", ["", "NotOlderThan", "Exact"].contains(&matching));
+    match (version, matching) {
+        (_, "") => {}
+        _ if !known => return Refused(422, "supported values: \"Exact\", \"NotOlderThan\""),
+        ("", _) => return Refused(422, "may be set only together with resourceVersion"),
+        _ if continued => return Refused(422, "may not be set together with continue"),
+        ("0", "Exact") => return Refused(422, "Exact needs a resourceVersion other than \"0\""),
+        _ => {}
+    }
+    match (version, token) {
+        ("abc", _) => return Refused(400, "Invalid value: \"abc\""),
+        ("gone", "good" | "bad") => {
+            return Refused(
+                400,
+                "specifying resource version is not allowed when using continue",
+            );
+        }
+        (_, "bad") => return Refused(400, "continue key is not valid"),
+        _ => {}
+    }
+    let exact = matching == "Exact" || (matching.is_empty() && limit > 0);
+    match (version, continued, limit) {
+        ("gone", _, _) if exact => Refused(410, "too old resource version"),
+        (_, true, 0) => Names(&["w2", "w3", "w4"], false),
+        (_, true, _) => Names(&["w2", "w3"], true),
+        (_, false, 0) => Names(&["w0", "w1", "w2", "w3", "w4"], false),
+        (_, false, _) => Names(&["w0", "w1"], true),
+    }
+}
+
+/// The 96 combinations of upstream's TestListOptions.
+#[tokio::test]
+async fn c191_every_combination_of_list_options() {
+    let server = forgetful();
+    let mut first = None;
+    for number in 0..5 {
+        let object = create_on(server.address, "matrix", &format!("w{number}")).await;
+        first.get_or_insert(version(&object).to_owned());
+    }
+    let (path, gone) = (widgets("matrix"), first.expect("created"));
+    let exact = format!("{path}?resourceVersionMatch=Exact&resourceVersion={gone}");
+    until(|| get(&exact).to(server.address), |answer| answer.code == 410).await;
+    let page = get(format!("{path}?limit=2"))
+        .to(server.address)
+        .send()
+        .await
+        .object(200);
+    let good = page["metadata"]["continue"].as_str().expect("a token").to_owned();
+
+    let mut wrong = Vec::new();
+    for limit in [0, 2] {
+        for (token, continued) in [("none", ""), ("good", good.as_str()), ("bad", "nonsense")] {
+            for (version, asked) in [("", ""), ("0", "0"), ("gone", gone.as_str()), ("abc", "abc")] {
+                for matching in ["", "NotOlderThan", "Exact", "Roughly"] {
+                    let query = format!(
+                        "limit={limit}&continue={continued}&resourceVersion={asked}&resourceVersionMatch={matching}"
+                    );
+                    let answer = get(format!("{path}?{query}")).to(server.address).send().await;
+                    let json: Value = serde_json::from_str(&answer.text).expect("JSON");
+                    let expected = expected(limit, token, version, matching);
+                    let right = match &expected {
+                        Expected::Refused(code, text) => {
+                            answer.code == *code
+                                && json["message"]
+                                    .as_str()
+                                    .is_some_and(|message| message.contains(text))
+                        }
+                        Expected::Names(expected, more) => {
+                            answer.code == 200
+                                && names(&json) == *expected
+                                && json["metadata"]["continue"].is_string() == *more
+                        }
+                    };
+                    if !right {
+                        wrong.push(format!(
+                            "{query}: {expected:?}, not {} {}",
+                            answer.code, answer.text
+                        ));
+                    }
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{} of 96:\n{}", wrong.len(), wrong.join("\n"));
+    end(server).await;
+}

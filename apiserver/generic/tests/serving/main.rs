@@ -10,6 +10,7 @@ mod cluster;
 mod config_map;
 mod drain;
 mod echo;
+mod forged;
 mod front_proxy;
 mod health;
 mod identity;
