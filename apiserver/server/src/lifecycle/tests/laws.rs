@@ -259,8 +259,17 @@ impl History {
     }
 }
 
+/// How many histories are lived through; `hack/soak.sh` asks for more.
+fn histories() -> u32 {
+    let asked = std::env::var("BROKKR_SOAK_HISTORIES");
+    asked.map_or(2000, |text| {
+        text.parse()
+            .expect("BROKKR_SOAK_HISTORIES is a number of histories")
+    })
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: histories(), failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn every_history_keeps_the_laws(
