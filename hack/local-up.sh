@@ -8,15 +8,16 @@ Brings up, on loopback and random ports: etcd, kube-apiserver, kube-controller-m
 Shipwright controllers, PostgreSQL, brokkr-apiserver behind an APIService, and one brokkr-agent; then
 creates a Build and a WorkOrder and shows them finish.
 
-Usage: hack/local-up.sh [up] [--dir DIR] [--no-demo] [--replicas N] [--kubeconfig FILE]
+Usage: hack/local-up.sh [up] [--dir DIR] [--no-demo] [--replicas N] [--agents N] [--kubeconfig FILE]
        hack/local-up.sh demo [--dir DIR]             run the main job again
        hack/local-up.sh stop|start WHAT [--dir DIR] [--signal NAME]
-                                                     WHAT: server, server-2 and so on, agent, kube-apiserver
+                                                     WHAT: server, agent, server-2, agent-2 and so on, kube-apiserver
        hack/local-up.sh down [--dir DIR]             end and remove all of it
 
   --dir DIR      where its files are (default: $TMPDIR/brokkr-local-up-UID)
   --no-demo      bring everything up and stop there
-  --replicas N   how many servers to run behind the Service (default: 1)
+  --replicas N   how many servers to run behind the Service, 1 to 9 (default: 1)
+  --agents N     how many agents to run, local, local-2 and so on, 1 to 9 (default: 1)
   --kubeconfig FILE
                  use this control plane, with Shipwright and Tekton on it, instead of a new one; it must
                  reach this machine by its loopback address
@@ -36,6 +37,7 @@ SUBJECT=
 STATE_DIR=${TMPDIR:-/tmp}/brokkr-local-up-$(id -u)
 DEMO=true
 REPLICAS=1
+AGENTS=1
 SIGNAL=TERM
 KUBECONFIG_GIVEN=
 
@@ -51,9 +53,9 @@ while (($#)); do
       STATE_DIR=${2:?--dir needs a folder}
       shift
       ;;
-    --replicas)
-      REPLICAS=${2:?--replicas needs a number}
-      [[ "${REPLICAS}" =~ ^[1-9]$ ]] || { echo "--replicas needs a number from 1 to 9, not ${REPLICAS}" >&2 && exit 2; }
+    --replicas | --agents)
+      [[ "${2:-}" =~ ^[1-9]$ ]] || { echo "$1 needs a number from 1 to 9" >&2 && exit 2; }
+      if [[ "$1" == --agents ]]; then AGENTS=$2; else REPLICAS=$2; fi
       shift
       ;;
     --signal)
@@ -93,6 +95,7 @@ up() {
   touch "${STATE_DIR}/.brokkr-local-up"
   chmod 711 "${STATE_DIR}"
   echo "${REPLICAS}" >"${STATE_DIR}/replicas"
+  echo "${AGENTS}" >"${STATE_DIR}/agents"
   trap 'interrupted' INT TERM
   trap 'failed $?' EXIT
   echo "Brokkr Work on loopback, in ${STATE_DIR}:"
@@ -108,8 +111,8 @@ up() {
   step "Certificates, RBAC, APIService" install_api_service
   step "brokkr-apiserver" start_servers
   step "APIService Available" wait_until 60 api_service_available
-  step "Namespace team-a and the agent's account" install_agent
-  step "brokkr-agent" start_agent
+  step "Namespace team-a and the agent's account" install_agents
+  step "brokkr-agent" start_agents
   kubectl_path >"${STATE_DIR}/kubectl-path"
   touch "${STATE_DIR}/up"
   trap - INT TERM EXIT
@@ -137,8 +140,9 @@ failed() {
 }
 
 down() {
-  # The agent would wait for its runs, which go with everything else.
-  stop_process agent KILL
+  # An agent would wait for its runs, which go with everything else.
+  local name
+  for name in $(agents); do stop_process "${name}" KILL; done
   # A server whose clients are gone has nothing to drain.
   if [[ -e "${CONTROL_PLANE_DIR}/given" ]]; then uninstall; else stop_process control-plane; fi
   stop_servers
@@ -157,7 +161,7 @@ is_ours() { [[ -e "${STATE_DIR}/.brokkr-local-up" ]]; }
 start() {
   case ${SUBJECT} in
     server | server-[2-9]) start_server "${SUBJECT}" ;;
-    agent) start_agent ;;
+    agent | agent-[2-9]) start_agent "${SUBJECT}" ;;
     kube-apiserver) "$(control_plane_program)" start --dir "${CONTROL_PLANE_DIR}" ;;
     *) echo "start what? server, server-2, agent or kube-apiserver, not ${SUBJECT}" >&2 && return 2 ;;
   esac

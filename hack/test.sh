@@ -14,7 +14,8 @@ Parts, in order; all of them when none is named:
   integration    library, server and agent on real PostgreSQL
   mutants        each guard of storage and queue left out in turn: some test must notice
   controlplane   the Go program that runs the control plane
-  e2e            the installation step by step, then everything together, with kubectl, kube-rs and client-go
+  e2e            the installation step by step, then everything together, with kubectl, kube-rs and client-go,
+                 then outages
   bench          hack/bench.sh --smoke: that the benchmark works, not how fast anything is
 
 Environment:
@@ -94,7 +95,7 @@ unit() { cargo test --workspace --locked --lib --bins --quiet --no-fail-fast && 
 integration() {
   local targets
   mapfile -t targets < <(cargo metadata --format-version 1 --no-deps |
-    jq -r '.packages[].targets[] | select(.kind[] == "test" and .name != "e2e" and .name != "install") | "--test=" + .name')
+    jq -r '.packages[].targets[] | select(.kind[] == "test") | .name | select(IN("install", "e2e", "outages") | not) | "--test=" + .')
   cargo test --workspace --locked --quiet --no-fail-fast "${targets[@]}" -- --test-threads 4
 }
 
@@ -116,7 +117,7 @@ controlplane() { build_control_plane && go_tests; }
 e2e() {
   build_control_plane &&
     cargo build --workspace --bins --locked --quiet &&
-    cargo test --workspace --locked --no-fail-fast --test install --test e2e
+    cargo test --workspace --locked --no-fail-fast --test install --test e2e --test outages
 }
 
 # Counts as one test for each part of the benchmark.

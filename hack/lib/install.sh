@@ -1,7 +1,6 @@
 # What an administrator of the hub does: certificates, APIService, roles, one agent; and the two
 # programs themselves. Expects ROOT, STATE_DIR, LOG_DIR, BIN and the functions of control-plane.sh.
 
-AGENT_NAME=local
 WORK_NAMESPACE=team-a
 
 # A free port of the loopback interface, chosen by the kernel.
@@ -9,12 +8,18 @@ free_port() {
   python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
 }
 
-# Replicas are called server, server-2, server-3 and so on.
-replicas() {
-  local count number
-  count=$(<"${STATE_DIR}/replicas")
-  echo server
-  for ((number = 2; number <= count; number++)); do echo "server-${number}"; done
+# Replicas are called server, server-2, server-3 and so on; agents agent, agent-2, agent-3.
+replicas() { numbered server "$(cat "${STATE_DIR}/replicas" 2>/dev/null || echo 1)"; }
+
+agents() { numbered agent "$(cat "${STATE_DIR}/agents" 2>/dev/null || echo 1)"; }
+
+# What an agent is called on the hub: local, local-2, local-3.
+hub_name() { echo "local${1#agent}"; }
+
+numbered() {
+  local number
+  echo "$1"
+  for ((number = 2; number <= $2; number++)); do echo "$1-${number}"; done
 }
 
 # A port for each replica, and one for their Service: that of the only replica, or of a forwarder that
@@ -22,7 +27,7 @@ replicas() {
 choose_ports() {
   local name
   for name in $(replicas); do free_port >"${STATE_DIR}/${name}-port"; done
-  if [[ "$(<"${STATE_DIR}/replicas")" == 1 ]]; then
+  if [[ "$(replicas)" == server ]]; then
     cp "${STATE_DIR}/server-port" "${STATE_DIR}/service-port"
   else
     free_port >"${STATE_DIR}/service-port"
@@ -105,7 +110,6 @@ start_servers() {
 
 stop_servers() {
   local name
-  [[ -e "${STATE_DIR}/replicas" ]] || return 0
   for name in $(replicas) service; do stop_process "${name}"; done
 }
 
@@ -122,15 +126,23 @@ api_service_available() {
     --output 'jsonpath={.status.conditions[?(@.type=="Available")].status}' | grep -qx True
 }
 
-install_agent() {
-  sed "s|\${AGENT_NAME}|${AGENT_NAME}|g" "${ROOT}/apiservice/roles-agent.yaml" | kubectl apply -f -
-  kubectl create clusterrolebinding "brokkr-agent-orders:${AGENT_NAME}" \
-    --clusterrole brokkr-agent-orders --serviceaccount "brokkr-agents:${AGENT_NAME}"
+install_agents() {
+  local name
   kubectl apply -f "${ROOT}/apiservice/agent/rbac.yaml"
   install_work_namespace "${WORK_NAMESPACE}"
-  sed "s|\${AGENT_NAME}|${AGENT_NAME}|g" "${ROOT}/docs/samples/agent.yaml" | kubectl apply -f -
-  account_kubeconfig agent-hub brokkr-agents "${AGENT_NAME}"
   account_kubeconfig agent-cluster brokkr-system brokkr-agent
+  for name in $(agents); do install_agent "${name}"; done
+}
+
+# install_agent NAME: its account and its roles on the hub, and its Agent.
+install_agent() {
+  local account
+  account=$(hub_name "$1")
+  sed "s|\${AGENT_NAME}|${account}|g" "${ROOT}/apiservice/roles-agent.yaml" | kubectl apply -f -
+  kubectl create clusterrolebinding "brokkr-agent-orders:${account}" \
+    --clusterrole brokkr-agent-orders --serviceaccount "brokkr-agents:${account}"
+  sed "s|\${AGENT_NAME}|${account}|g" "${ROOT}/docs/samples/agent.yaml" | kubectl apply -f -
+  account_kubeconfig "$1-hub" brokkr-agents "${account}"
 }
 
 # A namespace that takes work: its consent, and the account its builds run as.
@@ -140,10 +152,17 @@ install_work_namespace() {
   kubectl create serviceaccount builder-sa --namespace "$1"
 }
 
+start_agents() {
+  local name
+  for name in $(agents); do start_agent "${name}"; done
+}
+
+# start_agent [NAME]
 start_agent() {
-  start_process agent "${LOG_DIR}/agent.log" "${BIN}/brokkr-agent" \
-    --name "${AGENT_NAME}" \
-    --hub-kubeconfig "${STATE_DIR}/agent-hub.kubeconfig" \
+  local name=${1:-agent}
+  start_process "${name}" "${LOG_DIR}/${name}.log" "${BIN}/brokkr-agent" \
+    --name "$(hub_name "${name}")" \
+    --hub-kubeconfig "${STATE_DIR}/${name}-hub.kubeconfig" \
     --kubeconfig "${STATE_DIR}/agent-cluster.kubeconfig" \
     --config "${ROOT}/docs/samples/agent-config.yaml"
 }
@@ -153,8 +172,12 @@ uninstall() {
   kubectl delete namespace "${WORK_NAMESPACE}" --ignore-not-found --wait=false
   [[ -e "${STATE_DIR}/hub/kustomization.yaml" ]] &&
     kubectl delete -k "${STATE_DIR}/hub" --ignore-not-found --wait=false
-  sed "s|\${AGENT_NAME}|${AGENT_NAME}|g" "${ROOT}/apiservice/roles-agent.yaml" |
-    kubectl delete --ignore-not-found --wait=false -f -
-  kubectl delete clusterrolebinding "brokkr-agent-orders:${AGENT_NAME}" --ignore-not-found
+  local name account
+  for name in $(agents); do
+    account=$(hub_name "${name}")
+    sed "s|\${AGENT_NAME}|${account}|g" "${ROOT}/apiservice/roles-agent.yaml" |
+      kubectl delete --ignore-not-found --wait=false -f -
+    kubectl delete clusterrolebinding "brokkr-agent-orders:${account}" --ignore-not-found
+  done
   kubectl delete --ignore-not-found --wait=false -f "${ROOT}/apiservice/agent/rbac.yaml"
 }

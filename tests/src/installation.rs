@@ -14,20 +14,26 @@ use tokio::sync::OnceCell;
 
 use crate::kubectl::Kubectl;
 
-/// A program of the product that a test may stop and start.
+/// A program that a test may stop and start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
     /// `brokkr-apiserver`
     Server,
+    /// The second replica of it, where there is one.
+    SecondServer,
     /// `brokkr-agent`
     Agent,
+    /// kube-apiserver, which is always killed and comes back at its address.
+    KubeApiserver,
 }
 
 impl Part {
     const fn name(self) -> &'static str {
         match self {
             Self::Server => "server",
+            Self::SecondServer => "server-2",
             Self::Agent => "agent",
+            Self::KubeApiserver => "kube-apiserver",
         }
     }
 }
@@ -47,25 +53,30 @@ impl Installation {
     /// The installation of this test binary, brought up by the first test that asks.
     pub async fn shared() -> &'static Self {
         SHARED
-            .get_or_init(|| async { tokio::task::spawn_blocking(Self::up).await.expect("it comes up") })
+            .get_or_init(|| async {
+                let up = tokio::task::spawn_blocking(|| Self::up(&[]));
+                up.await.expect("it comes up")
+            })
             .await
     }
 
-    /// Brings an installation of its own up.
+    /// Brings an installation of its own up, with these arguments of `hack/local-up.sh` besides, such as
+    /// `--replicas 2`.
     ///
     /// # Panics
     /// When it does not come up; the output says why.
     #[must_use]
-    pub fn up() -> Self {
+    pub fn up(arguments: &[&str]) -> Self {
         let directory = std::env::temp_dir().join(format!("brokkr-e2e-{}", uuid::Uuid::new_v4().simple()));
         let guard = guard(&directory);
-        match std::env::var("BROKKR_TEST_KUBECONFIG") {
-            Ok(kubeconfig) => {
-                require_permission(&kubeconfig);
-                run_script(&directory, &["up", "--no-demo", "--kubeconfig", &kubeconfig]);
-            }
-            Err(_) => run_script(&directory, &["up", "--no-demo"]),
+        let mut all = vec!["up", "--no-demo"];
+        all.extend(arguments);
+        let given = std::env::var("BROKKR_TEST_KUBECONFIG");
+        if let Ok(kubeconfig) = &given {
+            require_permission(kubeconfig);
+            all.extend(["--kubeconfig", kubeconfig]);
         }
+        run_script(&directory, &all);
         let program = std::fs::read_to_string(directory.join("kubectl-path")).expect("the path of kubectl");
         Self {
             kubectl_program: program.trim().into(),

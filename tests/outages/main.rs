@@ -1,0 +1,203 @@
+//! Outages that last longer than a lease, while builds run: both replicas of the server away, and
+//! kube-apiserver away. Agents work on; afterwards no attempt counts as lost and every build ends once.
+//!
+//! An installation of its own, with two replicas behind the one APIService and two agents. How long the
+//! outages last comes from `BROKKR_SOAK_OUTAGE_SECONDS`; without it they are short, and so are the leases.
+
+use std::time::Duration;
+
+use brokkr_tests::{Installation, Kubectl, Part, TestNamespace, eventually};
+use serde_json::{Value, json};
+use tokio::sync::{Mutex, OnceCell};
+
+/// No condition takes longer, on however busy a machine.
+const LIMIT: Duration = Duration::from_secs(180);
+
+/// The agents of the installation.
+const AGENTS: [&str; 2] = ["local", "local-2"];
+
+static INSTALLATION: OnceCell<Installation> = OnceCell::const_new();
+
+/// One outage at a time.
+static OUTAGE: Mutex<()> = Mutex::const_new(());
+
+async fn installation() -> &'static Installation {
+    let up = || tokio::task::spawn_blocking(|| Installation::up(&["--replicas", "2", "--agents", "2"]));
+    INSTALLATION
+        .get_or_init(|| async { up().await.expect("it comes up") })
+        .await
+}
+
+/// How long an outage lasts, and the leases beside it: it is longer than they are.
+fn sizes() -> (Duration, u64) {
+    let seconds = std::env::var("BROKKR_SOAK_OUTAGE_SECONDS").map_or(20, |text| {
+        text.parse()
+            .expect("BROKKR_SOAK_OUTAGE_SECONDS is a number of seconds")
+    });
+    (Duration::from_secs(seconds), if seconds > 60 { 60 } else { 15 })
+}
+
+/// Builds that run until they are let go, some on each agent.
+struct Builds {
+    namespace: TestNamespace,
+    names: Vec<String>,
+}
+
+impl Builds {
+    async fn running(installation: &Installation, lease_seconds: u64) -> Self {
+        for agent in AGENTS {
+            let patch = format!(
+                r#"patch agent {agent} --type=merge -p {{"spec":{{"leaseSeconds":{lease_seconds}}}}}"#
+            );
+            installation.kubectl().run(&patch).await.ok();
+        }
+        let namespace = TestNamespace::create(installation, "outage").await;
+        let names: Vec<String> = (1..=4).map(|number| format!("app-{number}")).collect();
+        let hang: Vec<_> = names
+            .iter()
+            .map(|name| (name.as_str(), json!({"outcome": "hang"})))
+            .collect();
+        namespace.play(&hang).await;
+        for (number, name) in names.iter().enumerate() {
+            namespace.build(name).await;
+            let target = json!([{"agentNames": [AGENTS[number % 2]]}]);
+            let spec = json!({"sideEffects": "Idempotent", "targets": target});
+            namespace.order(name, name, spec).await;
+        }
+        for name in &names {
+            eventually(&format!("{name} runs"), LIMIT, || async {
+                let order = namespace.get("workorder", name).await?;
+                (order["status"]["phase"] == "Running").then_some(())
+            })
+            .await;
+        }
+        Self { namespace, names }
+    }
+
+    /// Lets the first so many builds end, at the hands of the cluster.
+    async fn let_go(&self, count: usize) {
+        let outcome = |index| {
+            if index < count {
+                json!({"outcome": "success", "digest": "sha256:feed"})
+            } else {
+                json!({"outcome": "hang"})
+            }
+        };
+        let outcomes: Vec<_> = self
+            .names
+            .iter()
+            .enumerate()
+            .map(|(n, name)| (name.as_str(), outcome(n)))
+            .collect();
+        self.namespace.play(&outcomes).await;
+    }
+
+    /// Every build has one entry, of one attempt that was never lost, and ran once.
+    async fn ended_once(&self) {
+        for name in &self.names {
+            let entry: Value = eventually(&format!("{name} has an entry"), LIMIT, || async {
+                self.namespace.entries(name).await.into_iter().next()
+            })
+            .await;
+            let status = &entry["status"];
+            assert_eq!(status["outcome"], "Succeeded", "{entry:#}");
+            assert_eq!(status["results"]["imageDigest"], "sha256:feed", "{entry:#}");
+            assert_eq!(status["lostAttempts"].as_i64().unwrap_or(0), 0, "{entry:#}");
+            assert_eq!(status["attempts"].as_array().map(Vec::len), Some(1), "{entry:#}");
+        }
+        let entries = self.namespace.list("workorderlogs").await;
+        assert_eq!(entries.len(), self.names.len(), "one entry each");
+        let runs = self.namespace.list("buildruns").await;
+        assert_eq!(runs.len(), self.names.len(), "one run each");
+    }
+}
+
+/// Waits until orders can be read again.
+async fn back(kubectl: &Kubectl) {
+    eventually("orders can be read again", LIMIT, || async {
+        kubectl.run("get workorders -A").await.success.then_some(())
+    })
+    .await;
+}
+
+fn tell(what: &str, builds: &Builds, outage: Duration, lease_seconds: u64) {
+    eprintln!(
+        "soak: {what}: outage={}s lease={lease_seconds}s builds={} lost-attempts=0 entries={}",
+        outage.as_secs(),
+        builds.names.len(),
+        builds.names.len(),
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_attempt_is_lost_while_all_replicas_are_away() {
+    let _alone = OUTAGE.lock().await;
+    let installation = installation().await;
+    let (outage, lease_seconds) = sizes();
+    let builds = Builds::running(installation, lease_seconds).await;
+
+    // When both replicas are killed, builds end in their cluster while nobody can be told,
+    for replica in [Part::Server, Part::SecondServer] {
+        installation.stop(replica, "KILL").await;
+    }
+    builds.let_go(2).await;
+    let kubectl = installation.kubectl();
+    assert!(
+        !kubectl.run("get workorders -A").await.success,
+        "the outage is one"
+    );
+    tokio::time::sleep(outage).await;
+    assert!(
+        !kubectl.run("get workorders -A").await.success,
+        "the outage was one"
+    );
+
+    // and are reported once somebody listens again.
+    for replica in [Part::Server, Part::SecondServer] {
+        installation.start(replica).await;
+    }
+    back(&kubectl).await;
+    builds.let_go(builds.names.len()).await;
+    builds.ended_once().await;
+    tell("replicas away", &builds, outage, lease_seconds);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_attempt_is_lost_while_kube_apiserver_is_away() {
+    let _alone = OUTAGE.lock().await;
+    let installation = installation().await;
+    let (outage, lease_seconds) = sizes();
+    let builds = Builds::running(installation, lease_seconds).await;
+
+    installation.stop(Part::KubeApiserver, "KILL").await;
+    let kubectl = installation.kubectl();
+    assert!(!kubectl.run("get namespaces").await.success, "the outage is one");
+    tokio::time::sleep(outage).await;
+    assert!(!kubectl.run("get namespaces").await.success, "the outage was one");
+
+    installation.start(Part::KubeApiserver).await;
+    back(&kubectl).await;
+    builds.let_go(builds.names.len()).await;
+    builds.ended_once().await;
+    tell("kube-apiserver away", &builds, outage, lease_seconds);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_replica_away_is_not_noticed() {
+    let _alone = OUTAGE.lock().await;
+    let installation = installation().await;
+    let (_, lease_seconds) = sizes();
+    let builds = Builds::running(installation, lease_seconds).await;
+    let kubectl = installation.kubectl();
+    for replica in [Part::Server, Part::SecondServer] {
+        installation.stop(replica, "KILL").await;
+        // Whatever was under way at the kill is tried again by the client, as kubectl does not.
+        back(&kubectl).await;
+        for _ in 0..10 {
+            kubectl.run("get workorders -A").await.ok();
+        }
+        installation.start(replica).await;
+    }
+    builds.let_go(builds.names.len()).await;
+    builds.ended_once().await;
+}
