@@ -3,10 +3,12 @@
 //! Four loops share one [`ClaimTable`](crate::claim::ClaimTable): the doorbell watches, this one claims, another renews,
 //! a fourth reports on the agent itself. Each order runs in a task of its own.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use brokkr_apis::work::v1alpha1::HeldClaim;
+use telemetry::{MetricsRegistry, TraceContext, process};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -22,6 +24,7 @@ use crate::hub::{Hub, HubError};
 use crate::options::CompletedConfig;
 use crate::renewal::Renewer;
 use crate::status;
+use crate::status_listener::{StatusListener, Told};
 use crate::worker::Worker;
 
 /// The most orders the hub hands out in one call.
@@ -47,6 +50,14 @@ pub enum SetupError {
     /// The own cluster's connection cannot be used.
     #[error("the cluster where the work runs: {0}")]
     Cluster(#[from] ClusterError),
+    /// The port of health and metrics cannot be had.
+    #[error("--metrics-bind-address {address}: {problem}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why not.
+        problem: std::io::Error,
+    },
 }
 
 /// A running agent.
@@ -58,15 +69,20 @@ pub struct Agent {
     started: Instant,
     poll_interval: Duration,
     drain_timeout: Duration,
+    status_listener: Option<StatusListener>,
 }
 
 impl Agent {
-    /// Prepares both connections; nobody is called yet.
+    /// Prepares both connections, and the port of health and metrics if there is one; nobody is called yet.
     ///
     /// # Errors
     ///
-    /// If a connection cannot be used.
+    /// If a connection cannot be used, or the port is taken.
     pub fn new(config: CompletedConfig, handlers: Handlers) -> Result<Self, SetupError> {
+        let bind = |address| {
+            StatusListener::bind(address).map_err(|problem| SetupError::Listen { address, problem })
+        };
+        let status_listener = config.metrics_bind_address.map(bind).transpose()?;
         let worker = Worker {
             hub: Hub::new(config.hub, &config.name, &config.holder)?,
             cluster: Cluster::new(config.cluster, config.runner_account)?,
@@ -82,11 +98,14 @@ impl Agent {
             runs: TaskTracker::new(),
             started: Instant::now(),
             drain_timeout: config.drain_timeout,
+            status_listener,
         })
     }
 
     /// Works until stopped, then drains.
-    pub async fn serve(self, stop: CancellationToken) {
+    pub async fn serve(mut self, stop: CancellationToken) {
+        let listener = self.status_listener.take();
+        let told = self.told(&stop);
         let hub = &self.worker.hub;
         info!(
             agent = hub.agent(),
@@ -105,8 +124,35 @@ impl Agent {
             doorbell::watch_own_agent(hub, &self.own, &end),
             status::report_until(&self.worker, self.own.subscribe(), &end),
             self.renew_until(&end),
+            async {
+                if let Some(listener) = listener {
+                    listener.serve_until(told, &end).await;
+                }
+            },
         );
         info!("agent stopped");
+    }
+
+    /// What is told of this process: ready from when its Agent object was seen until it is to stop.
+    fn told(&self, stop: &CancellationToken) -> Told {
+        let mut registry = MetricsRegistry::default();
+        process::register(&mut registry);
+        let (worker, own) = (Arc::clone(&self.worker), self.own.subscribe());
+        self.worker.hub.metrics().register(
+            &mut registry,
+            move || worker.claims.usage().1,
+            move || own.borrow().places(),
+        );
+        let (own, stop) = (self.own.subscribe(), stop.clone());
+        Told::new(registry, move || {
+            if stop.is_cancelled() {
+                return Err("draining");
+            }
+            match own.borrow().registered {
+                true => Ok(()),
+                false => Err("the Agent object has not been seen on the hub yet"),
+            }
+        })
     }
 
     /// Claims whenever there is room and reason to: when rung (the first sight of the own object is a ring), when a
@@ -196,15 +242,20 @@ impl Agent {
             return;
         };
         let worker = Arc::clone(&self.worker);
+        worker.hub.metrics().claimed(claim.work_type());
+        // All processes that deal with the order can tell this id from its uid.
+        let uid = Uuid::parse_str(&claim.uid).unwrap_or_else(|_| Uuid::new_v4());
+        let trace = TraceContext::of_trace(uid.as_u128());
         let span = info_span!(
             "order",
             namespace = claim.namespace,
             name = claim.name,
             uid = claim.uid,
-            attempt = claim.attempt
+            attempt = claim.attempt,
+            trace_id = %trace.trace_id()
         );
         self.runs
-            .spawn(async move { worker.work(&claim, directive).await }.instrument(span));
+            .spawn(async move { trace.scope(worker.work(&claim, directive)).await }.instrument(span));
     }
 
     /// Renews until the end. The first renewal has no items and lists what an earlier process has left.

@@ -1,6 +1,6 @@
 //! The hub, as an agent calls it: the claim protocol and the agent's own object. Nothing is tried again here.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use brokkr_apis::work::v1alpha1::{
     API_VERSION, Agent, AgentClaim, AgentClaimItem, AgentClaimSpec, AgentRenewal, AgentRenewalItem,
@@ -14,6 +14,9 @@ use kube::{Api, Client, Config, Error};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use telemetry::trace_context;
+
+use crate::metrics::{AgentMetrics, HubResult};
 
 /// How long one call may take. Half a lease of the shortest length allowed, so that a call that hangs does not cost it.
 const CALL_TIMEOUT: Duration = Duration::from_secs(7);
@@ -24,6 +27,7 @@ pub struct Hub {
     client: Client,
     agent: String,
     holder: String,
+    metrics: AgentMetrics,
 }
 
 /// Why the hub did not do what was asked.
@@ -70,7 +74,13 @@ impl Hub {
             client,
             agent: agent.to_owned(),
             holder: holder.to_owned(),
+            metrics: AgentMetrics::default(),
         })
+    }
+
+    /// What the agent counts, its calls of the hub among it.
+    pub fn metrics(&self) -> &AgentMetrics {
+        &self.metrics
     }
 
     /// The name of the agent.
@@ -111,7 +121,7 @@ impl Hub {
             status: None,
             ..AgentClaim::default()
         };
-        let answer: AgentClaim = self.create(&self.agent_path("claim"), &claim).await?;
+        let answer: AgentClaim = self.create("claim", &self.agent_path("claim"), &claim).await?;
         Ok(answer.status.unwrap_or_default().items)
     }
 
@@ -136,7 +146,9 @@ impl Hub {
             },
             ..WorkOrderClaim::default()
         };
-        let answer: WorkOrderClaim = self.create(&order_path(namespace, name, "claim"), &claim).await?;
+        let answer: WorkOrderClaim = self
+            .create("claim-order", &order_path(namespace, name, "claim"), &claim)
+            .await?;
         Ok(answer.status.unwrap_or_default())
     }
 
@@ -154,7 +166,7 @@ impl Hub {
             },
             ..AgentRenewal::default()
         };
-        let answer: AgentRenewal = self.create(&self.agent_path("renew"), &renewal).await?;
+        let answer: AgentRenewal = self.create("renew", &self.agent_path("renew"), &renewal).await?;
         Ok(answer.status.unwrap_or_default())
     }
 
@@ -175,7 +187,7 @@ impl Hub {
             ..WorkOrderCompletion::default()
         };
         let answer: WorkOrderCompletion = self
-            .create(&order_path(namespace, name, "complete"), &completion)
+            .create("complete", &order_path(namespace, name, "complete"), &completion)
             .await?;
         Ok(answer.status.unwrap_or_default())
     }
@@ -203,7 +215,7 @@ impl Hub {
             },
             ..WorkOrderRelease::default()
         };
-        self.create::<_, WorkOrderRelease>(&order_path(namespace, name, "release"), &release)
+        self.create::<_, WorkOrderRelease>("release", &order_path(namespace, name, "release"), &release)
             .await
             .map(drop)
     }
@@ -221,20 +233,41 @@ impl Hub {
             "application/merge-patch+json",
             &patch,
         )?;
-        self.send(request).await
+        self.send("status", request).await
     }
 
     fn agent_path(&self, subresource: &str) -> String {
         format!("/apis/{API_VERSION}/agents/{}/{subresource}", self.agent)
     }
 
-    async fn create<B: Serialize, T: DeserializeOwned>(&self, path: &str, body: &B) -> Result<T, HubError> {
-        self.send(request(Method::POST, path, "application/json", body)?)
+    async fn create<B: Serialize, T: DeserializeOwned>(
+        &self,
+        call: &'static str,
+        path: &str,
+        body: &B,
+    ) -> Result<T, HubError> {
+        self.send(call, request(Method::POST, path, "application/json", body)?)
             .await
     }
 
-    async fn send<T: DeserializeOwned>(&self, request: Request<Vec<u8>>) -> Result<T, HubError> {
-        match tokio::time::timeout(CALL_TIMEOUT, self.client.request(request)).await {
+    async fn send<T: DeserializeOwned>(
+        &self,
+        call: &'static str,
+        request: Request<Vec<u8>>,
+    ) -> Result<T, HubError> {
+        let begun = Instant::now();
+        let answer = self.answer(request).await;
+        let result = match &answer {
+            Ok(_) => HubResult::Answered,
+            Err(HubError::Refused { .. }) => HubResult::Refused,
+            Err(HubError::Unavailable(_)) => HubResult::Unavailable,
+        };
+        self.metrics.called(call, result, begun);
+        answer
+    }
+
+    async fn answer<T: DeserializeOwned>(&self, request: Request<Vec<u8>>) -> Result<T, HubError> {
+        match tokio::time::timeout(CALL_TIMEOUT, self.client.request(trace_context::carry(request))).await {
             Ok(answer) => answer.map_err(HubError::from),
             Err(_) => Err(HubError::Unavailable(format!(
                 "no answer in {} s",

@@ -3,6 +3,7 @@
 //! [`Options`] is what was typed and may be wrong; [`CompletedConfig`] cannot be. Completing reads files, so that a
 //! wrong path is an error at start and names its flag, but calls nobody.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -60,6 +61,10 @@ pub struct Options {
         default_value = "30s"
     )]
     pub drain_timeout: String,
+
+    /// Address for /metrics, /healthz and /readyz over plain HTTP, such as 0.0.0.0:8080; none without it
+    #[arg(long, env = "BROKKR_AGENT_METRICS_BIND_ADDRESS", value_name = "IP:PORT")]
+    pub metrics_bind_address: Option<SocketAddr>,
 
     /// How log lines are written
     #[arg(long, env = "BROKKR_AGENT_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
@@ -163,6 +168,8 @@ pub struct CompletedConfig {
     pub runner_account: String,
     /// How long orders in hand are waited for after SIGTERM.
     pub drain_timeout: Duration,
+    /// Where health and metrics are told; nowhere without it.
+    pub metrics_bind_address: Option<SocketAddr>,
     /// How work orders are taken and run.
     pub work_orders: WorkOrdersConfig,
 }
@@ -230,6 +237,7 @@ impl Options {
             hub_id: self.hub.hub_id,
             runner_account: self.runner_account,
             drain_timeout,
+            metrics_bind_address: self.metrics_bind_address,
             work_orders,
         })
     }

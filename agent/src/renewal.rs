@@ -11,6 +11,7 @@ use tracing::{debug, info, warn};
 
 use crate::claim::ClaimTable;
 use crate::hub::{Hub, HubError};
+use crate::metrics::RenewalResult;
 
 /// The most items the hub takes in one call.
 const BATCH_MAX: usize = 100;
@@ -113,6 +114,7 @@ impl<'a> Renewer<'a> {
     fn batch_failed(&mut self, items: Vec<AgentRenewalItem>, error: &HubError) {
         warn!(claims = items.len(), %error, "claims could not be renewed; their work goes on");
         for item in items {
+            self.hub.metrics().renewal(RenewalResult::Failed);
             self.claims.not_sent(item);
         }
         self.try_again_soon();
@@ -128,6 +130,7 @@ impl<'a> Renewer<'a> {
         let order = || format!("{}/{}", item.namespace, item.name);
         match result.code {
             200..=299 => {
+                self.hub.metrics().renewal(RenewalResult::Renewed);
                 if let Some(cancel) = &result.cancel
                     && self.claims.cancel(&item.uid, item.fence, &cancel.reason)
                 {
@@ -139,6 +142,7 @@ impl<'a> Renewer<'a> {
                 }
             }
             404 | 409 => {
+                self.hub.metrics().renewal(RenewalResult::Gone);
                 let other_process =
                     |claim: &HeldClaim| claim.uid == item.uid && claim.holder != self.hub.holder();
                 let taken_over = listed.iter().any(other_process);
@@ -151,6 +155,7 @@ impl<'a> Renewer<'a> {
                 self.claims.lost(&item.uid, item.fence, taken_over);
             }
             code => {
+                self.hub.metrics().renewal(RenewalResult::Failed);
                 warn!(
                     order = order(),
                     code,

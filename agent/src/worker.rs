@@ -3,7 +3,7 @@
 //! [`Worker::work`] is the whole story of an order and nothing else; who claims, who renews and who stops the process is
 //! in [`crate::agent`].
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use brokkr_apis::work::v1alpha1::{ChildReference, HeldClaim, WorkType, reasons};
 use tokio::sync::watch;
@@ -62,7 +62,12 @@ impl Worker {
     pub async fn work(&self, claim: &Claim, mut directive: watch::Receiver<Directive>) {
         let _entry = Entry { worker: self, claim };
         info!(work_type = claim.order.spec.work_type, fence = %claim.fence, "order begun");
-        match self.run(claim, &mut directive).await {
+        let begun = Instant::now();
+        let outcome = self.run(claim, &mut directive).await;
+        self.hub
+            .metrics()
+            .ended(claim.work_type(), outcome.as_ref(), begun);
+        match outcome {
             Some(outcome) => report::deliver(&self.hub, claim, outcome, &mut directive).await,
             None => info!("order left to whoever holds it next"),
         }
@@ -85,10 +90,13 @@ impl Worker {
         // Never dropped half-way: a request that was sent may have created the run.
         let child = match ready {
             Ok(Some(child)) => child,
-            Ok(None) => match handler.start(run).await {
-                Ok(child) => child,
-                Err(failure) => return Some(failure.into()),
-            },
+            Ok(None) => {
+                self.hub.metrics().applied(claim.order.spec.manifests.len());
+                match handler.start(run).await {
+                    Ok(child) => child,
+                    Err(failure) => return Some(failure.into()),
+                }
+            }
             Err(failure) => return Some(failure.into()),
         };
         tokio::select! {

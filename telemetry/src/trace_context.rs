@@ -10,7 +10,6 @@ use std::future::Future;
 
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use rand::Rng;
-use tower::util::MapRequestLayer;
 
 /// The header.
 pub const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
@@ -105,13 +104,10 @@ impl fmt::Display for TraceId {
     }
 }
 
-/// A layer of an HTTP client that sends the context of the running task along.
+/// The request with the context of the running task. To be called by who makes the request, because
+/// clients run their calls in tasks of their own.
 #[must_use]
-pub fn propagate<B>() -> MapRequestLayer<fn(http::Request<B>) -> http::Request<B>> {
-    MapRequestLayer::new(with_context)
-}
-
-fn with_context<B>(mut request: http::Request<B>) -> http::Request<B> {
+pub fn carry<B>(mut request: http::Request<B>) -> http::Request<B> {
     if let Some(context) = TraceContext::current() {
         request.headers_mut().insert(TRACEPARENT, context.onward());
     }
@@ -166,12 +162,10 @@ mod tests {
 
     #[tokio::test]
     async fn c070_onward_calls_carry_the_trace_with_a_span_of_their_own() {
-        assert!(with_context(http::Request::new(())).headers().is_empty());
+        assert!(carry(http::Request::new(())).headers().is_empty());
 
         let context = TraceContext::parse(GIVEN).unwrap();
-        let sent = context
-            .scope(async { with_context(http::Request::new(())) })
-            .await;
+        let sent = context.scope(async { carry(http::Request::new(())) }).await;
         let onward = TraceContext::of(sent.headers()).unwrap();
         assert_eq!((onward.trace_id, onward.flags), (context.trace_id, context.flags));
         assert_ne!(onward.parent_id, context.parent_id);

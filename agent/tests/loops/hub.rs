@@ -42,6 +42,8 @@ pub(crate) struct Order {
 pub(crate) struct State {
     pub(crate) orders: Vec<Order>,
     pub(crate) completions: Vec<Value>,
+    /// The header `traceparent` of each completion.
+    pub(crate) completion_traces: Vec<String>,
     pub(crate) releases: Vec<Value>,
     pub(crate) claims: Vec<Value>,
     pub(crate) concurrency: Option<Value>,
@@ -155,6 +157,7 @@ impl HubDouble {
             .query()
             .is_some_and(|query| query.contains("watch=true"));
         let method = request.method().clone();
+        let trace = request.headers().get("traceparent").cloned();
         let body = request
             .into_body()
             .collect()
@@ -186,7 +189,11 @@ impl HubDouble {
             ["agents", _, "claim"] => state.claim(body),
             ["agents", _, "renew"] => state.renew(body),
             ["namespaces", _, "workorders", name, "claim"] => state.claim_order(name, body),
-            ["namespaces", _, "workorders", name, "complete"] => state.complete(name, body),
+            ["namespaces", _, "workorders", name, "complete"] => {
+                let trace = trace.as_ref().and_then(|trace| trace.to_str().ok());
+                state.completion_traces.push(trace.unwrap_or_default().to_owned());
+                state.complete(name, body)
+            }
             ["namespaces", _, "workorders", _, "release"] => {
                 state.releases.push(body.clone());
                 json_body(201, &body)

@@ -6,7 +6,9 @@
 
 mod engine;
 mod hub;
+mod metrics;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,13 +31,37 @@ struct Process {
     runtime: Option<Runtime>,
 }
 
+/// What a test may choose of a process.
+#[derive(Clone, Copy)]
+struct Settings {
+    drain_timeout: Duration,
+    metrics_bind_address: Option<SocketAddr>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            drain_timeout: Duration::from_millis(200),
+            metrics_bind_address: None,
+        }
+    }
+}
+
 impl Process {
     /// Starts the agent with the given holder.
     fn start(hub: &HubDouble, engine: &Engine, holder: &str) -> Self {
-        Self::draining_for(hub, engine, holder, Duration::from_millis(200))
+        Self::with(hub, engine, holder, Settings::default())
     }
 
     fn draining_for(hub: &HubDouble, engine: &Engine, holder: &str, drain_timeout: Duration) -> Self {
+        let settings = Settings {
+            drain_timeout,
+            ..Settings::default()
+        };
+        Self::with(hub, engine, holder, settings)
+    }
+
+    fn with(hub: &HubDouble, engine: &Engine, holder: &str, settings: Settings) -> Self {
         let mut hub = kube::Config::new(hub.address.parse().unwrap());
         hub.default_retry = false;
         let config = CompletedConfig {
@@ -45,7 +71,8 @@ impl Process {
             hub,
             hub_id: None,
             runner_account: "brokkr-runner".to_owned(),
-            drain_timeout,
+            drain_timeout: settings.drain_timeout,
+            metrics_bind_address: settings.metrics_bind_address,
             work_orders: WorkOrdersConfig {
                 poll_interval_seconds: 3600,
                 ..WorkOrdersConfig::default()

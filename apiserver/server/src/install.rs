@@ -11,6 +11,7 @@ use sqlx::postgres::PgConnectOptions;
 
 use brokkr_apis::work::v1alpha1::VERSION;
 
+use crate::queue::metrics::QueueMetrics;
 use crate::queue::{self, Namespaces, Queue};
 use crate::registry::agent::{
     self, AgentClaims, AgentCompletions, AgentRenewals, AgentStrategy, PendingOrders,
@@ -22,12 +23,12 @@ use crate::registry::work_order_log::{self, WorkOrderLogStrategy};
 
 /// The storage of all resources, with the followers of the queue.
 #[must_use]
-pub fn storage(database: PgConnectOptions) -> StorageBuilder {
+pub fn storage(database: PgConnectOptions, metrics: &QueueMetrics) -> StorageBuilder {
     let builder = Storage::builder(StorageOptions::new(database))
         .resource(work_order::table::table())
         .resource(work_order_log::table::table())
         .resource(agent::table::table());
-    queue::with_followers(builder)
+    queue::with_counted_followers(builder, metrics)
 }
 
 /// The group `work.brokkr.io` with its resources and subresources.

@@ -12,15 +12,15 @@ use generic_apiserver::server::{
 };
 use generic_apiserver::storage::Storage;
 use kube::Client;
-use kube::client::ClientBuilder;
 use kube::config::{KubeConfigOptions, Kubeconfig};
-use telemetry::{MetricsRegistry, process, trace_context};
+use telemetry::{MetricsRegistry, process};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::CompletedConfig;
 use crate::events::Recorder;
 use crate::high_water_mark::ConfigMapMark;
+use crate::queue::metrics::{QueueMetrics, QueueReadings};
 use crate::queue::{Queue, Sweeper};
 use crate::{events, install, migrate};
 
@@ -34,17 +34,21 @@ pub async fn run(config: CompletedConfig) -> anyhow::Result<()> {
         .map_err(|_| anyhow::anyhow!("another TLS provider is installed"))?;
     let mut metrics = MetricsRegistry::default();
     process::register(&mut metrics);
+    let counts = QueueMetrics::default();
     let stop = stop_on_signal()?;
     let client = client(&config).await?;
 
     // Storage and what feeds on it outlive the requests that use them.
     let background = CancellationToken::new();
     let migrated = CancellationToken::new();
-    let storage = install::storage(config.database.clone())
+    let storage = install::storage(config.database.clone(), &counts)
         .high_water_mark(Arc::new(ConfigMapMark::new(client.clone())))
         .after(migrated.clone().cancelled_owned())
         .start(&background);
     storage.register_metrics(&mut metrics);
+    let readings = QueueReadings::default();
+    readings.register(&mut metrics, &counts, &storage);
+    let reading = tokio::spawn(readings.run(storage.clone(), background.clone()));
     let (namespaces, following) = NamespaceLifecycle::follow(client.clone(), background.clone());
     let auth = DelegatedAuth::connect(
         client.clone(),
@@ -52,8 +56,9 @@ pub async fn run(config: CompletedConfig) -> anyhow::Result<()> {
         background.clone(),
     )
     .await?;
-    let queue = Arc::new(Queue::new(storage.clone(), Arc::new(namespaces.clone())));
-    let sweeper = Sweeper::new(storage.clone(), Arc::new(namespaces.clone()));
+    let queue = Queue::new(storage.clone(), Arc::new(namespaces.clone())).counting(counts.clone());
+    let queue = Arc::new(queue);
+    let sweeper = Sweeper::new(storage.clone(), Arc::new(namespaces.clone())).counting(counts);
     let sweeping = tokio::spawn(sweep(sweeper, migrated.clone(), background.clone()));
     let recorder = Recorder::start(client.clone(), &instance(), &background);
     let recording = tokio::spawn(events::run(storage.clone(), recorder, background.clone()));
@@ -84,6 +89,7 @@ pub async fn run(config: CompletedConfig) -> anyhow::Result<()> {
     background.cancel();
     schema.context("migrating the database")?;
     sweeping.await.context("serving the queue")?;
+    reading.await.context("reading the queue's numbers")?;
     recording.await.context("following orders for Events")?;
     auth.stopped().await;
     following.await.context("following namespaces")?;
@@ -113,9 +119,7 @@ async fn client(config: &CompletedConfig) -> anyhow::Result<Client> {
         }
         None => kube::Config::incluster().context("no --kubeconfig, and this is no pod")?,
     };
-    // What a request makes us ask of kube-apiserver is found there by the id of its trace.
-    let builder = ClientBuilder::try_from(config)?;
-    Ok(builder.with_layer(&trace_context::propagate()).build())
+    Ok(Client::try_from(config)?)
 }
 
 fn serving_options(config: &CompletedConfig) -> ServingOptions {

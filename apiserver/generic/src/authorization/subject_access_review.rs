@@ -11,11 +11,13 @@ use k8s_openapi::api::authorization::v1::{
     NonResourceAttributes, ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec,
     SubjectAccessReviewStatus,
 };
+use kube::Client;
 use kube::api::PostParams;
-use kube::{Api, Client};
+use kube::core::Request;
 use moka::Expiry;
 use moka::future::Cache;
 use ring::hmac;
+use telemetry::trace_context;
 
 use super::{Attributes, AuthorizationError, Authorizer, Decision};
 use crate::authentication::UserInfo;
@@ -26,6 +28,9 @@ const DECISIONS_MAX: u64 = 16_384;
 
 /// Above this many bytes of what the caller chooses, an answer is not remembered; upstream's number.
 const CACHED_ATTRIBUTES_BYTES_MAX: usize = 10_000;
+
+/// Where reviews are created.
+const REVIEWS: &str = "/apis/authorization.k8s.io/v1/subjectaccessreviews";
 
 /// How long answers hold.
 #[derive(Clone, Copy, Debug)]
@@ -47,7 +52,7 @@ impl Default for DecisionLifetimes {
 
 /// Delegates decisions to kube-apiserver; concurrent requests about the same thing share one question.
 pub struct SubjectAccessReviewAuthorizer {
-    reviews: Api<SubjectAccessReview>,
+    client: Client,
     key: hmac::Key,
     decisions: Cache<CacheKey, Decision>,
 }
@@ -59,7 +64,7 @@ impl SubjectAccessReviewAuthorizer {
     /// When the system has no randomness for the key of the cache.
     pub fn new(client: Client, lifetimes: DecisionLifetimes) -> Result<Self, ring::error::Unspecified> {
         Ok(Self {
-            reviews: Api::all(client),
+            client,
             key: delegation::random_key()?,
             decisions: Cache::builder()
                 .max_capacity(DECISIONS_MAX)
@@ -73,10 +78,17 @@ impl SubjectAccessReviewAuthorizer {
             spec,
             ..SubjectAccessReview::default()
         };
-        let parameters = PostParams::default();
-        let answer = delegation::with_retry(|| self.reviews.create(&parameters, &review))
+        let undecided = |error: &dyn std::fmt::Display| AuthorizationError(error.to_string());
+        let body = serde_json::to_vec(&review).map_err(|error| undecided(&error))?;
+        let request = Request::new(REVIEWS)
+            .create(&PostParams::default(), body)
+            .map_err(|error| undecided(&error))?;
+        // kube-apiserver's lines about the review are found by the trace of the request it is about.
+        let request = trace_context::carry(request);
+        let asked = || self.client.request::<SubjectAccessReview>(request.clone());
+        let answer = delegation::with_retry(asked)
             .await
-            .map_err(|error| AuthorizationError(error.to_string()))?;
+            .map_err(|error| undecided(&error))?;
         judge(answer.status.unwrap_or_default())
     }
 }

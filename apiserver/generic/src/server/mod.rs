@@ -195,6 +195,12 @@ impl BoundServer {
     }
 }
 
+/// Adds the metrics that every server tells of itself, without a server: for a page that describes them.
+pub fn describe_metrics(registry: &mut MetricsRegistry) {
+    MaxInFlight::new(1, 1).register(registry, 1, 1);
+    let _ = RequestMetrics::register(registry, Vec::new());
+}
+
 /// The two points of no return on the way down.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Phases {

@@ -234,7 +234,7 @@ impl StorageMetrics {
         registry.register(
             "apiserver_postgres_writer_lock_held_seconds",
             &[],
-            "Time under that lock, the commit included, during which no other replica writes",
+            "Time under the lock that orders the writes of all replicas, the commit included",
             self.lock_held.clone(),
         );
         registry.register(

@@ -59,6 +59,7 @@ mod tailer;
 pub mod types;
 mod watch_stream;
 
+pub use cacher::Tally;
 pub use error::StorageError;
 pub use high_water_mark::HighWaterMark;
 pub use migrations::migrator;

@@ -12,7 +12,7 @@ use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::cacher::Cacher;
+use super::cacher::{Cacher, Tally};
 use super::error::StorageError;
 use super::high_water_mark::HighWaterMark;
 use super::metrics::StorageMetrics;
@@ -63,6 +63,7 @@ impl fmt::Debug for Storage {
 pub struct StorageBuilder {
     options: StorageOptions,
     tables: Vec<ResourceTable>,
+    tallies: Vec<(GroupResource, &'static [&'static str])>,
     followers: Vec<Arc<dyn ErasedFollower>>,
     prepared: BoxFuture<'static, ()>,
     mark: Option<Arc<dyn HighWaterMark>>,
@@ -81,6 +82,14 @@ impl StorageBuilder {
     #[must_use]
     pub fn resource(mut self, table: ResourceTable) -> Self {
         self.tables.push(table);
+        self
+    }
+
+    /// Counts the objects of a resource by the values of these fields, which have few of them; see
+    /// [`Storage::tally`].
+    #[must_use]
+    pub fn tally(mut self, resource: GroupResource, fields: &'static [&'static str]) -> Self {
+        self.tallies.push((resource, fields));
         self
     }
 
@@ -123,7 +132,8 @@ impl StorageBuilder {
         let cachers: Cachers = resources
             .iter()
             .map(|r| {
-                let cacher = Cacher::new(Arc::clone(r), &options, metrics.cache(r.table.resource));
+                let tallied = tallied(&self.tallies, r.table.resource);
+                let cacher = Cacher::new(Arc::clone(r), &options, metrics.cache(r.table.resource), tallied);
                 (r.table.resource, cacher)
             })
             .collect();
@@ -206,6 +216,7 @@ impl Storage {
         StorageBuilder {
             options,
             tables: Vec::new(),
+            tallies: Vec::new(),
             followers: Vec::new(),
             prepared: futures::future::ready(()).boxed(),
             mark: None,
@@ -288,6 +299,14 @@ impl Storage {
         answer.await.map_err(|_| unreachable("storage is shut down"))?
     }
 
+    /// How many objects of a resource have which values of the fields it is counted by.
+    ///
+    /// # Errors
+    /// When the resource has no table here.
+    pub fn tally(&self, resource: GroupResource) -> Result<Tally, StorageError> {
+        Ok(self.cacher(resource)?.tally())
+    }
+
     fn enqueue(&self, operation: Operation) -> Result<(), StorageError> {
         use mpsc::error::TrySendError;
         if self.inner.prepared.peek().is_none() {
@@ -364,6 +383,14 @@ async fn once_prepared(prepared: Prepared, token: CancellationToken, task: BoxFu
         () = prepared => task.await,
         () = token.cancelled() => {}
     }
+}
+
+fn tallied(
+    tallies: &[(GroupResource, &'static [&'static str])],
+    resource: GroupResource,
+) -> &'static [&'static str] {
+    let mut fields = tallies.iter().filter(|(counted, _)| *counted == resource);
+    fields.next().map_or(&[], |(_, fields)| fields)
 }
 
 /// Roughly what an update will send: enough to bound a batch.

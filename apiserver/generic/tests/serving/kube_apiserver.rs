@@ -26,6 +26,8 @@ pub(crate) struct Asked {
     pub(crate) path: String,
     pub(crate) query: String,
     pub(crate) body: Value,
+    /// The trace that the caller names.
+    pub(crate) traceparent: Option<String>,
 }
 
 /// What to answer.
@@ -104,6 +106,10 @@ async fn answer(
         path: parts.uri.path().to_owned(),
         query: parts.uri.query().unwrap_or_default().to_owned(),
         body: serde_json::from_slice(&bytes).unwrap_or(Value::Null),
+        traceparent: parts
+            .headers
+            .get("traceparent")
+            .map(|value| value.to_str().expect("ASCII").to_owned()),
     };
     record.lock().expect("not poisoned").push(asked.clone());
     let (code, body) = match script(&asked) {

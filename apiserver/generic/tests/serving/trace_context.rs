@@ -4,8 +4,9 @@ use http::Method;
 use serde_json::Value;
 
 use crate::client::{BOTH, Protocol};
-use crate::pki::issue;
-use crate::server::TestServer;
+use crate::cluster::{ACCESS_REVIEWS, Cluster};
+use crate::pki::{Pki, issue};
+use crate::server::{TestServer, published};
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
@@ -67,4 +68,18 @@ async fn c070_trace_of_a_stranger_or_a_malformed_one_is_not_believed() {
             assert_eq!(passed_on(&answer), [""; 0], "{user:?} {headers:?}");
         }
     }
+}
+
+#[tokio::test]
+async fn c070_review_of_a_request_belongs_to_its_trace() {
+    let pki = Pki::create();
+    let cluster = Cluster::start(published(&pki)).await;
+    let server = cluster.serve(pki).await;
+    answered(&server, Protocol::Http2, Some("jane"), &HEADERS).await;
+    let asked = cluster.api.asked(ACCESS_REVIEWS);
+    let named = asked[0].traceparent.as_deref().expect("a trace");
+    assert!(
+        named.contains(TRACE) && named != PARENT,
+        "the same trace, another span: {named}"
+    );
 }

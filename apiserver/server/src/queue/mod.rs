@@ -14,6 +14,7 @@
 //! | [`sweep::Sweeper`] | leases, backoffs, deadlines, TTLs, unanswered rings | a task of every replica |
 //! | `attendance` | what the server knows of each agent, for its status | by the sweeper |
 //! | `waiting` | why orders wait | by the sweeper |
+//! | [`metrics`] | what is counted of all this | where it happens; a task while somebody scrapes |
 //!
 //! # What the binary assembles
 //!
@@ -29,6 +30,7 @@ pub(crate) mod change;
 pub mod claim;
 mod digest;
 mod guard;
+pub mod metrics;
 mod order;
 mod renew;
 pub mod report;
@@ -49,12 +51,15 @@ use jiff::Timestamp;
 
 use self::claim::{ClaimAnswer, ClaimInput, ClaimOrders};
 pub(crate) use self::digest::sha256_hex;
+use self::metrics::{CompletionReport, ENTRY_FIELDS, ORDER_FIELDS, QueueMetrics};
 use self::renew::{ProgressDelay, RenewItem, Renewed, changed_progress};
 use self::report::{
     ClaimKey, CompleteInput, CompleteOrders, Completed, ProgressInput, RecordProgress, ReleaseInput,
     ReleaseOrders, ReportRefusal,
 };
 pub use self::sweep::Sweeper;
+use crate::registry::work_order::table::WORK_ORDERS;
+use crate::registry::work_order_log::table::WORK_ORDER_LOGS;
 
 /// Knows the namespaces of the cluster.
 #[async_trait]
@@ -78,9 +83,17 @@ pub trait Namespaces: Send + Sync + 'static {
 /// Adds the followers of the queue, in their order: rings need the targets.
 #[must_use]
 pub fn with_followers(builder: StorageBuilder) -> StorageBuilder {
+    with_counted_followers(builder, &QueueMetrics::default())
+}
+
+/// The same, with rings counted there.
+#[must_use]
+pub fn with_counted_followers(builder: StorageBuilder, metrics: &QueueMetrics) -> StorageBuilder {
     builder
+        .tally(WORK_ORDERS, ORDER_FIELDS)
+        .tally(WORK_ORDER_LOGS, ENTRY_FIELDS)
         .follower(Arc::new(targets::TargetSets))
-        .follower(Arc::new(ring::Ring))
+        .follower(Arc::new(ring::Ring::counting(metrics.clone())))
 }
 
 /// The requests of the queue. One per process: callers that share it share batches.
@@ -92,6 +105,7 @@ pub struct Queue {
     releases: Arc<ReleaseOrders>,
     progress: Arc<RecordProgress>,
     delay: Arc<ProgressDelay>,
+    metrics: QueueMetrics,
 }
 
 impl std::fmt::Debug for Queue {
@@ -143,7 +157,15 @@ impl Queue {
             releases: Arc::default(),
             progress: Arc::default(),
             delay: Arc::default(),
+            metrics: QueueMetrics::default(),
         }
+    }
+
+    /// Counts requests there.
+    #[must_use]
+    pub fn counting(mut self, metrics: QueueMetrics) -> Self {
+        self.metrics = metrics;
+        self
     }
 
     /// The storage it works on.
@@ -169,7 +191,10 @@ impl Queue {
     /// # Errors
     /// When storage fails; a refusal is an answer.
     pub async fn claim(&self, input: ClaimInput) -> Result<ClaimAnswer, StorageError> {
-        self.storage.run(&self.claims, input).await
+        let (named, dry_run) = (input.named.is_some(), input.dry_run);
+        let answer = self.storage.run(&self.claims, input).await?;
+        self.metrics.claimed(named, dry_run, &answer);
+        Ok(answer)
     }
 
     /// Reports how a run ended.
@@ -178,7 +203,10 @@ impl Queue {
     /// When storage fails; a refusal is an answer.
     pub async fn complete(&self, input: CompleteInput) -> Result<Completed, StorageError> {
         self.delay.take(&input.key.uid);
-        self.storage.run(&self.completions, input).await
+        let (report, dry_run) = (CompletionReport::of(&input), input.key.dry_run);
+        let answer = self.storage.run(&self.completions, input).await?;
+        self.metrics.completed(report, dry_run, &answer);
+        Ok(answer)
     }
 
     /// Gives a claim back, or takes it.
@@ -189,7 +217,10 @@ impl Queue {
         &self,
         input: ReleaseInput,
     ) -> Result<Result<WorkOrderPhase, ReportRefusal>, StorageError> {
-        self.storage.run(&self.releases, input).await
+        let (forced, dry_run) = (input.force, input.key.dry_run);
+        let answer = self.storage.run(&self.releases, input).await?;
+        self.metrics.released(forced, dry_run, &answer);
+        Ok(answer)
     }
 
     /// Renews claims, one result each, and writes what has changed in their runs.
@@ -216,7 +247,9 @@ impl Queue {
                 Ok(renewed) => self.note_progress(by, renewal, renewed).await,
                 Err(refusal) => Ok(Err(refusal)),
             });
-        futures::future::try_join_all(noted).await
+        let answers = futures::future::try_join_all(noted).await?;
+        self.metrics.renewed(&answers);
+        Ok(answers)
     }
 
     /// Notes that an agent was heard of that has nothing to renew: agents can reach us.

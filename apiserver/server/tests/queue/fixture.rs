@@ -11,8 +11,9 @@ use brokkr_apis::work::v1alpha1::{
 };
 use brokkr_apiserver::lifecycle::{Event, Moment, QueueColumns, State, transition};
 use brokkr_apiserver::queue::claim::{ClaimAnswer, Grant};
+use brokkr_apiserver::queue::metrics::QueueMetrics;
 use brokkr_apiserver::queue::report::Completed;
-use brokkr_apiserver::queue::{Namespaces, Queue, Sweeper, with_followers};
+use brokkr_apiserver::queue::{Namespaces, Queue, Sweeper, with_counted_followers};
 use brokkr_apiserver::registry::agent::table as agent_table;
 use brokkr_apiserver::registry::work_order::table as order_table;
 use brokkr_apiserver::registry::work_order_log::table as log_table;
@@ -67,6 +68,7 @@ pub(crate) struct Fixture {
     pub(crate) queue: Arc<Queue>,
     pub(crate) sweeper: Sweeper,
     pub(crate) terminating: Arc<Terminating>,
+    pub(crate) metrics: QueueMetrics,
 }
 
 impl Fixture {
@@ -102,17 +104,19 @@ impl Fixture {
             .resource(order_table::table())
             .resource(log_table::table())
             .resource(agent_table::table());
-        let storage = with_followers(builder).start(&CancellationToken::new());
+        let metrics = QueueMetrics::default();
+        let storage = with_counted_followers(builder, &metrics).start(&CancellationToken::new());
         let terminating = Arc::new(Terminating::default());
-        let queue = Arc::new(Queue::new(storage.clone(), terminating.clone()));
-        let sweeper = Sweeper::new(storage.clone(), terminating.clone());
+        let queue = Queue::new(storage.clone(), terminating.clone()).counting(metrics.clone());
+        let sweeper = Sweeper::new(storage.clone(), terminating.clone()).counting(metrics.clone());
         Self {
             database,
             connect,
             storage,
-            queue,
+            queue: Arc::new(queue),
             sweeper,
             terminating,
+            metrics,
         }
     }
 

@@ -10,6 +10,7 @@ mod faults;
 mod fixture;
 mod history;
 mod lease;
+mod metrics;
 mod order;
 mod plan;
 mod request;

@@ -55,7 +55,7 @@ async fn plans_made_on_empty_tables_never_step_over_many_rows() {
         ("report", CompleteOrders.statement(), order.clone()),
         ("sweep", Sweep.statement(), r#"[{"max": 100}]"#.to_owned()),
         ("targets", TargetSets.statement(), order.clone()),
-        ("ring", Ring.statement(), order),
+        ("ring", Ring::default().statement(), order),
         ("ring again", RingAgain.statement(), "[]".to_owned()),
     ];
     for (index, (_, statement, _)) in statements.iter().enumerate() {

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use brokkr_apiserver::install;
+use brokkr_apiserver::queue::metrics::QueueMetrics;
 use brokkr_apiserver::queue::{Namespaces, Queue, Sweeper};
 use generic_apiserver::admission::{Admission, CreateAttributes};
 use generic_apiserver::authentication::UserInfo;
@@ -72,7 +73,7 @@ pub(crate) async fn serve_if_asked() -> bool {
         return false;
     };
     let token = CancellationToken::new();
-    let storage = install::storage(database.parse().unwrap()).start(&token);
+    let storage = install::storage(database.parse().unwrap(), &QueueMetrics::default()).start(&token);
     let namespaces = Arc::new(Everywhere);
     let queue = Arc::new(Queue::new(storage.clone(), namespaces.clone()));
     tokio::spawn(Sweeper::new(storage.clone(), namespaces).run(token));

@@ -191,7 +191,7 @@ async fn sweep_now(fixture: &Fixture) -> usize {
         max: 100,
         terminating: Vec::new(),
     };
-    fixture.storage.run(&Arc::new(Sweep), input).await.unwrap()
+    fixture.storage.run(&Arc::new(Sweep), input).await.unwrap().len()
 }
 
 /// So many seconds pass in which the queue is served and no agent is heard of.

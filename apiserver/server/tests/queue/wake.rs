@@ -134,6 +134,7 @@ fn start_agent(hub: SocketAddr, stop: &CancellationToken) -> tokio::task::JoinHa
         hub_id: None,
         runner_account: "brokkr-runner".to_owned(),
         drain_timeout: Duration::ZERO,
+        metrics_bind_address: None,
         work_orders: WorkOrdersConfig {
             poll_interval_seconds: 3600,
             ..WorkOrdersConfig::default()

@@ -7,6 +7,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use brokkr_apiserver::queue::metrics::QueueMetrics;
 use brokkr_apiserver::queue::{Namespaces, Queue, Sweeper};
 use brokkr_apiserver::{install, migrate};
 use brokkr_certs::{CertificateAuthority, ClientRequest, IssuedCertificate, ServingRequest, Validity};
@@ -66,7 +67,7 @@ impl Server {
 
     async fn replica(database: Arc<TestDatabase>) -> Self {
         let stop = CancellationToken::new();
-        let storage = install::storage(database.connect_options()).start(&stop);
+        let storage = install::storage(database.connect_options(), &QueueMetrics::default()).start(&stop);
         storage.wait_until_filled().await.unwrap();
         let address = serve(&storage, &stop).await;
         let ada = Client::connect(address, &Pki::shared().ca, Some(&Pki::shared().user("ada"))).await;

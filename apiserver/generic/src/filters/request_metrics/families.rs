@@ -116,7 +116,7 @@ impl Families {
         registry.register(
             "apiserver_request_sli_duration_seconds",
             TARGET,
-            "The same without dry runs, for service level indicators: no webhook and no queue is part of it",
+            "The duration of requests that are no dry runs, for service level indicators: no webhook and no queue is part of it",
             self.sli_durations.clone(),
         );
         registry.register(

@@ -6,6 +6,7 @@
 mod event;
 mod page;
 mod ring;
+mod tally;
 mod watchers;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,6 +16,7 @@ use rpds::RedBlackTreeMapSync;
 pub(crate) use self::event::{Event, Filter};
 pub(crate) use self::page::{count, page};
 use self::ring::Ring;
+pub use self::tally::Tally;
 pub(crate) use self::watchers::Registration;
 use self::watchers::Watchers;
 use super::error::StorageError;
@@ -68,18 +70,25 @@ struct State {
     objects: Objects,
     ring: Ring,
     watchers: Watchers,
+    tally: Tally,
     /// Objects at or below this version may be gone without an event (an append-only resource); none
     /// before it is first read.
     retained_after: Option<ResourceVersion>,
 }
 
 impl Cacher {
-    pub(crate) fn new(resource: Arc<Resource>, options: &StorageOptions, metrics: CacheMetrics) -> Arc<Self> {
+    pub(crate) fn new(
+        resource: Arc<Resource>,
+        options: &StorageOptions,
+        metrics: CacheMetrics,
+        tallied: &'static [&'static str],
+    ) -> Arc<Self> {
         let state = State {
             version: ResourceVersion::ZERO,
             objects: Objects::new_sync(),
             ring: Ring::new(options),
             watchers: Watchers::new(metrics.terminated.clone()),
+            tally: Tally::by(tallied),
             retained_after: None,
         };
         Arc::new(Self {
@@ -107,6 +116,11 @@ impl Cacher {
         }
     }
 
+    /// How many objects have which values of the fields that are counted by.
+    pub(crate) fn tally(&self) -> Tally {
+        self.lock().tally.clone()
+    }
+
     /// Starts anew. Watchers cannot go on: what happened in between is not known here.
     pub(crate) fn rebuild(&self, filling: Filling) {
         let Filling {
@@ -130,6 +144,7 @@ impl Cacher {
             });
         }
         state.ring.restart(events_after, events);
+        state.tally.restart(map.values().map(AsRef::as_ref));
         state.objects = map;
         state.version = version;
         // Read with the next events: what is open then has begun after this.
@@ -142,6 +157,9 @@ impl Cacher {
         let mut guard = self.lock();
         let state = &mut *guard;
         for logged in events {
+            if logged.kind == WatchEventType::Added {
+                state.tally.create(&logged.object);
+            }
             let previous = match self.resource.table.residence {
                 Residence::Cached => state.step(&logged),
                 Residence::DatabaseOnly => None,
@@ -262,8 +280,12 @@ impl State {
     fn step(&mut self, event: &LoggedEvent) -> Option<Arc<Stored>> {
         let key = &event.object.key;
         let previous = self.objects.get(key).cloned();
+        if let Some(previous) = &previous {
+            self.tally.leave(previous);
+        }
         match event.kind {
             WatchEventType::Added | WatchEventType::Modified => {
+                self.tally.enter(&event.object);
                 self.objects.insert_mut(key.clone(), Arc::clone(&event.object));
             }
             WatchEventType::Deleted => {

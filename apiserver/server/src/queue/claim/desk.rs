@@ -274,13 +274,13 @@ impl<'a> Desk<'a> {
         };
         let order = written.step(&step, self.versions)?;
         let claim = transition.next.claim.as_ref();
-        if !input.dry_run
-            && transition
-                .effects
-                .iter()
-                .any(|effect| matches!(effect, Effect::AttemptStarted { .. }))
-        {
+        let mut effects = transition.effects.iter();
+        let begins = !input.dry_run && effects.any(|effect| matches!(effect, Effect::AttemptStarted { .. }));
+        let mut waited = None;
+        if begins {
             self.count(&input.agent, index);
+            let since = self.candidates[index].row.ready_since;
+            waited = since.map(|since| self.now.duration_since(since));
         }
         Ok(Ok(Grant {
             namespace: order.metadata.namespace.clone().unwrap_or_default(),
@@ -289,6 +289,7 @@ impl<'a> Desk<'a> {
             fence: claim.map(|claim| claim.fence).filter(|_| !input.dry_run),
             attempt: transition.next.attempts_made,
             expires_at: claim.map_or(self.now, |claim| claim.expires_at),
+            waited,
             unfinished: unfinished_children(&queued.attempts, transition.next.attempts_made),
             order: Some(Box::new(order)),
         }))

@@ -1,7 +1,7 @@
 //! What is asked of a claim, and what is granted.
 
 use brokkr_apis::work::v1alpha1::{Attempt, Fence, UnfinishedChild, WorkOrder};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// One claim. Serialised, it is what the statement needs of it.
@@ -68,6 +68,9 @@ pub struct Grant {
     /// The order as it is now; absent in a replayed answer whose claim is no longer current.
     #[serde(skip)]
     pub order: Option<Box<WorkOrder>>,
+    /// How long the order could have been claimed before; `None` unless this began a new attempt.
+    #[serde(skip)]
+    pub waited: Option<SignedDuration>,
     /// Runs of earlier attempts that were not seen to end.
     #[serde(skip)]
     pub unfinished: Vec<UnfinishedChild>,

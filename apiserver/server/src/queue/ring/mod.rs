@@ -20,14 +20,24 @@ use serde_json::json;
 
 pub use self::again::{RingAgain, RingAgainInput};
 
+use super::metrics::{QueueMetrics, RingCause};
 use super::rows;
 use super::targets::enters_queue;
 use crate::registry::agent::table::{AGENTS, table};
 use crate::registry::work_order::table::WORK_ORDERS;
 
 /// The follower that rings.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Ring;
+#[derive(Clone, Debug, Default)]
+pub struct Ring {
+    metrics: QueueMetrics,
+}
+
+impl Ring {
+    /// Rings are counted there, when they are decided: a batch that fails has rung nobody and is decided again.
+    pub(super) const fn counting(metrics: QueueMetrics) -> Self {
+        Self { metrics }
+    }
+}
 
 /// One reason to ring.
 #[derive(Clone, Debug, Serialize)]
@@ -79,7 +89,12 @@ impl SetMutation for Ring {
         _now: Timestamp,
     ) -> Result<SetOutcome<()>, StorageError> {
         let holders = inputs.iter().filter_map(|input| input.agent.clone()).collect();
-        ring(rows, &holders, versions, Vec::new())
+        let outcome = ring(rows, &holders, versions, Vec::new())?;
+        // Each idle agent has a row that says it was rung.
+        let idle = outcome.rows.len();
+        self.metrics.rung(RingCause::Claimable, idle);
+        self.metrics.rung(RingCause::Holder, outcome.objects.len() - idle);
+        Ok(outcome)
     }
 }
 

@@ -44,22 +44,28 @@ pub struct DueRow {
 }
 
 /// What has fallen due.
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
-enum Due {
+pub enum Due {
+    /// A lease has run out.
     LeaseLost,
+    /// A cancellation is no longer waited for.
     CancelDeadline,
+    /// The whole order has taken too long.
     Deadline,
+    /// An attempt has taken too long.
     AttemptCap,
+    /// The backoff of a retry has passed.
     Backoff,
+    /// A finished order goes.
     Ttl,
 }
 
 impl SetMutation for Sweep {
     type Input = SweepInput;
     type Row = DueRow;
-    /// How many orders were changed.
-    type Output = usize;
+    /// What was due of the orders that were changed.
+    type Output = Vec<Due>;
 
     fn name(&self) -> &'static str {
         "sweep"
@@ -89,10 +95,11 @@ impl SetMutation for Sweep {
         rows: Vec<DueRow>,
         versions: &mut Versions,
         now: Timestamp,
-    ) -> Result<SetOutcome<usize>, StorageError> {
+    ) -> Result<SetOutcome<Vec<Due>>, StorageError> {
         let terminating: BTreeSet<&String> = inputs.iter().flat_map(|input| &input.terminating).collect();
         let mut written = Written::default();
         let mut swept = BTreeSet::new();
+        let mut happened = Vec::new();
         for row in rows {
             let mut queued = row.order.read(false)?;
             // One event of an order in one sweep; the next finds what is still due.
@@ -105,9 +112,10 @@ impl SetMutation for Sweep {
             };
             if written.sweep(&queued, &event, versions, now)? {
                 swept.insert(queued.uid().to_owned());
+                happened.push(row.event);
             }
         }
-        let outputs = vec![swept.len(); inputs.len()];
+        let outputs = vec![happened; inputs.len()];
         Ok(SetOutcome {
             objects: written.objects,
             rows: written.rows,
@@ -117,6 +125,18 @@ impl SetMutation for Sweep {
 }
 
 impl Due {
+    /// The word for it in the statement and in metrics.
+    pub(in crate::queue) const fn as_str(self) -> &'static str {
+        match self {
+            Self::LeaseLost => "leaseLost",
+            Self::CancelDeadline => "cancelDeadline",
+            Self::Deadline => "deadline",
+            Self::AttemptCap => "attemptCap",
+            Self::Backoff => "backoff",
+            Self::Ttl => "ttl",
+        }
+    }
+
     fn event(self, fence: Option<Fence>) -> Option<lifecycle::Event> {
         Some(match self {
             Self::LeaseLost => lifecycle::Event::LeaseLost { fence: fence? },

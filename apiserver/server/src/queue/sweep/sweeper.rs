@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Sweep, SweepInput};
 use crate::queue::guard::without;
+use crate::queue::metrics::{QueueMetrics, RingCause};
 use crate::queue::ring::{RingAgain, RingAgainInput};
 use crate::queue::{Namespaces, attendance, waiting};
 
@@ -43,6 +44,7 @@ pub struct Sweeper {
     namespaces: Arc<dyn Namespaces>,
     sweep: Arc<Sweep>,
     ring: Arc<RingAgain>,
+    metrics: QueueMetrics,
 }
 
 impl std::fmt::Debug for Sweeper {
@@ -60,7 +62,15 @@ impl Sweeper {
             namespaces,
             sweep: Arc::default(),
             ring: Arc::default(),
+            metrics: QueueMetrics::default(),
         }
+    }
+
+    /// Counts what falls due there.
+    #[must_use]
+    pub fn counting(mut self, metrics: QueueMetrics) -> Self {
+        self.metrics = metrics;
+        self
     }
 
     /// Serves the queue until the token is cancelled.
@@ -141,10 +151,13 @@ impl Sweeper {
                 max: SWEEP_MAX,
                 terminating: self.namespaces.terminating(),
             };
-            swept = self.storage.run(&self.sweep, input).await?;
+            let happened = self.storage.run(&self.sweep, input).await?;
+            self.metrics.swept(&happened);
+            swept = happened.len();
         }
         if self.unanswered(pool).await? {
-            self.storage.run(&self.ring, RingAgainInput::default()).await?;
+            let rung = self.storage.run(&self.ring, RingAgainInput::default()).await?;
+            self.metrics.rung(RingCause::Again, rung);
         }
         if swept >= SWEEP_MAX {
             return Ok(INTERVAL_MIN);

@@ -235,6 +235,11 @@ fn fields_of(object: &Object) -> BTreeMap<&'static str, String> {
     BTreeMap::from([
         ("spec.workType", work_type(object)),
         ("status.phase", phase(object).to_string()),
+        // Not selectable: orders that wait are counted by it.
+        (
+            "spec.suspend",
+            (value_at(object, "spec.suspend") == true).to_string(),
+        ),
         (
             "status.claim.agent",
             text_at(object, "status.claim.agent")
