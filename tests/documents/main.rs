@@ -11,6 +11,7 @@ mod flags;
 mod guides;
 mod library;
 mod links;
+mod metrics;
 mod mutants;
 mod reasons;
 mod repository;
