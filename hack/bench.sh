@@ -146,6 +146,7 @@ step "Prerequisites" install_prerequisites with-postgres
 step "Programs (cargo build, profile ${PROFILE})" build_programs
 step "PostgreSQL" start_postgres
 postgres_url >"${STATE_DIR}/database-url"
+echo 1 >"${STATE_DIR}/replicas"
 step "Control plane (Go modules; minutes when first built)" build_control_plane --components "${COMPONENTS}"
 step "etcd, kube-apiserver" start_control_plane --components "${COMPONENTS}" --durable
 step "Certificates, RBAC" install_api_service
