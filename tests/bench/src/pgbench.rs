@@ -41,7 +41,7 @@ impl<'o> Pgbench<'o> {
     ) -> Result<Sample> {
         // More than anybody claims in the time: empty claims would count like full ones.
         let per_second = if batch == 1 { 15_000.0 } else { 40_000.0 };
-        let orders = format!("orders={}", (per_second * self.options.seconds) as u64);
+        let orders = format!("orders={}", (per_second * self.options.seconds.ceil()) as u64);
         self.psql(DATABASE, &["-v", &orders, "-f", &self.script("fill.sql")])
             .await?;
         let sample = self.run("claim.sql", connections, batch, processes).await?;
