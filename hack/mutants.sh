@@ -12,7 +12,7 @@ pass, with it it must fail.
 
 Environment:
   CARGO_TARGET_DIR   where Rust is built (default: target)
-  MUTANT_JOBS        runs at the same time (default: the number of processors)
+  MUTANT_JOBS        runs at the same time (default: two for each processor, because they mostly wait)
 TEXT
 }
 
@@ -32,6 +32,7 @@ rows() {
 build() {
   local targets
   mapfile -t targets < <(rows | awk '{ print "--test=" $2 }' | sort -u)
+  targets+=(--test=program)
   cargo test --workspace --locked --quiet --features brokkr-apiserver/mutants --no-run \
     --message-format json-render-diagnostics "${targets[@]}" |
     jq -r 'select(.reason == "compiler-artifact" and .executable != null and .target.kind == ["test"])
@@ -59,6 +60,13 @@ green() {
   return 1
 }
 
+# The counterpart of the test that finds no mutant in a program that is built without them.
+found_in_program() {
+  run "${STATE_DIR}/program.log" program mutants_are_in_the_program_only_when_it_is_built_with_them && return 0
+  sed 's/^/    /' "${STATE_DIR}/program.log"
+  return 1
+}
+
 # With a mutant: the test must run and fail.
 red() {
   local name=$1 target=$2 test=$3 started=${EPOCHREALTIME} code=0 log=${STATE_DIR}/$1.log verdict
@@ -79,12 +87,13 @@ red() {
 
 main() {
   [[ "${1:-}" != -h && "${1:-}" != --help ]] || { usage && exit 0; }
-  local name target test failed=0 total=0 jobs=${MUTANT_JOBS:-$(nproc)}
+  local name target test failed=0 total=0 jobs=${MUTANT_JOBS:-$(($(nproc) * 2))}
   for name in "$@"; do
     rows | grep "^${name} " >/dev/null || { echo "no mutant is called ${name} (see tests/mutants.txt)" >&2 && exit 2; }
   done
   build
   for target in $(rows | cut -d ' ' -f 2 | sort -u); do green "${target}" || failed=1; done
+  found_in_program || failed=1
   ((failed == 0)) || { echo "test result: FAILED. 0 passed; 1 failed; 0 ignored" && exit 1; }
   while read -r name target test; do
     (($#)) && [[ " $* " != *" ${name} "* ]] && continue
