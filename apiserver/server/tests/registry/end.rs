@@ -8,7 +8,6 @@ use generic_apiserver::registry::{Deleted, Part};
 use generic_apiserver::storage::{
     Freshness, Selection, WatchEvent, WatchEventType, WatchOptions, WatchStart, WatchStream,
 };
-use jiff::Timestamp;
 use serde_json::json;
 
 use crate::fixture::{Fixture, SOON, USER, context};
@@ -17,7 +16,7 @@ const LEASES: &str = "select count(*) from work.work_leases";
 const LOGGED: &str =
     "select count(*) from work.work_order_keys where log_name is not null and completed_at is not null";
 
-fn cancel(order: &mut WorkOrder) {
+pub(crate) fn cancel(order: &mut WorkOrder) {
     order.spec.cancel = Some(CancelRequest {
         reason: "not needed".to_owned(),
     });
@@ -231,53 +230,6 @@ async fn a_finished_order_is_deleted_at_once_and_leaves_no_second_entry() {
     assert_eq!(fixture.entries("a").await.len(), 1);
 }
 
-/// The deadline of the only cancellation that is waited for, in seconds from now by the database's clock.
-const SECONDS_LEFT: &str = "select extract(epoch from cancel_deadline - clock_timestamp())::bigint from work.work_orders where cancelling";
-
-/// How far a time is from this machine's clock, in whole hours.
-fn hours_ahead(time: Timestamp) -> i64 {
-    (time.duration_since(Timestamp::now()).as_secs() + 1800).div_euclid(3600)
-}
-
-#[tokio::test]
-async fn times_of_an_end_that_a_user_asks_for_are_the_databases() {
-    let fixture = Fixture::with_clock("1 hour").await;
-    fixture.agent("east", &[]).await;
-    for name in ["held", "waiting"] {
-        fixture.create(name, json!({})).await.unwrap();
-    }
-    fixture.claim("east", "held").await.unwrap();
-
-    let held = fixture.change("held", Part::Main, cancel).await.unwrap();
-    let waiting = fixture.change("waiting", Part::Main, cancel).await.unwrap();
-
-    let cancellation = held.status.unwrap().cancellation.unwrap();
-    assert_eq!(hours_ahead(cancellation.requested_at.0), 1);
-    let left = fixture.count(SECONDS_LEFT).await;
-    assert!((30..=60).contains(&left), "{left} s left");
-    let status = waiting.status.unwrap();
-    assert_eq!(hours_ahead(status.completion_time.unwrap().0), 1);
-    let entry = fixture.entries("waiting").await.remove(0);
-    assert_eq!(hours_ahead(entry.status.unwrap().completion_time.unwrap().0), 1);
-    let expires = "select extract(epoch from expires_at - clock_timestamp())::bigint from work.work_orders where name = 'waiting'";
-    let expires = fixture.count(expires).await;
-    assert!((3500..=3600).contains(&expires), "goes in {expires} s");
-}
-
-#[tokio::test]
-async fn second_delete_shortens_also_when_this_machine_is_ahead() {
-    let fixture = Fixture::with_clock("-1 hour").await;
-    fixture.agent("east", &[]).await;
-    fixture.create("a", json!({})).await.unwrap();
-    fixture.claim("east", "a").await.unwrap();
-    fixture.delete("a", Some(600)).await.unwrap();
-
-    fixture.delete("a", Some(60)).await.unwrap();
-
-    let left = fixture.count(SECONDS_LEFT).await;
-    assert!((30..=60).contains(&left), "{left} s left");
-}
-
 #[tokio::test]
 async fn entry_of_a_cancelled_order_shows_every_attempt() {
     let fixture = Fixture::new().await;
@@ -440,20 +392,4 @@ async fn cancel_of_an_order_that_was_claimed_meanwhile_waits_for_the_holder() {
     assert_eq!((status.claim.is_some(), status.attempts.len()), (true, 1));
     assert!(fixture.entries("a").await.is_empty());
     assert_eq!(fixture.count(LEASES).await, 1);
-}
-
-#[tokio::test]
-async fn backoff_is_counted_by_the_databases_clock() {
-    let fixture = Fixture::with_clock("1 hour").await;
-    fixture.agent("east", &[]).await;
-    fixture.create("a", json!({})).await.unwrap();
-    let grant = fixture.claim("east", "a").await.unwrap();
-    assert_eq!(hours_ahead(grant.expires_at), 1);
-
-    fixture.fail("east", &grant).await.unwrap();
-
-    let wait =
-        "select extract(epoch from next_retry_after - clock_timestamp())::bigint from work.work_orders";
-    let wait = fixture.count(wait).await;
-    assert!((30..=67).contains(&wait), "waits {wait} s");
 }
