@@ -13,6 +13,7 @@ mod faults;
 mod kubectl;
 mod main_job;
 mod outcomes;
+mod rights;
 mod sample_api;
 mod sample_server;
 

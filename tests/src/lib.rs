@@ -6,6 +6,7 @@
 pub mod installation;
 pub mod kubectl;
 pub mod namespace;
+pub mod rights;
 pub mod wait;
 
 pub use installation::{Installation, Part};
