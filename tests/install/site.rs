@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use brokkr_certs::{SERVING_CA, authority_bundle};
-use brokkr_tests::Kubectl;
+use brokkr_tests::{Kubectl, eventually};
 use test_postgres::{TestDatabase, TestPostgres};
 
 use crate::hub::{Hub, add_patches};
-use crate::plane::Plane;
+use crate::plane::{LIMIT, Plane};
 use crate::server::{Caller, Server, Setup, free_port};
 
 const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -65,6 +65,12 @@ impl Site {
         let server = self.server(&database);
         let wait = "wait apiservice v1alpha1.work.brokkr.io --for=condition=Available --timeout=120s";
         self.kubectl().run(wait).await.ok();
+        // A Service of pods would hold requests back until then.
+        let trusted = self.trusted();
+        eventually("the server is ready", LIMIT, || async {
+            (server.status(&trusted, "/readyz").await? == 200).then_some(())
+        })
+        .await;
         (server, database)
     }
 

@@ -67,7 +67,8 @@ pub async fn run(config: CompletedConfig) -> anyhow::Result<()> {
         groups,
         Arc::new(namespaces.clone()),
         concat!("v", env!("CARGO_PKG_VERSION")),
-    );
+    )
+    .after(migrated.clone());
     let parts = ServerParts {
         authenticator: Arc::clone(&auth.authenticator),
         authorizer: Arc::clone(&auth.authorizer),

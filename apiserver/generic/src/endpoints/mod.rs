@@ -31,6 +31,7 @@ use http::request::Parts;
 use http::{Method, StatusCode};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full};
+use tokio_util::sync::CancellationToken;
 
 use crate::admission::Admission;
 use crate::registry::{RequestContext, RestStorage};
@@ -38,6 +39,9 @@ use crate::request_info::RequestInfo;
 
 use discovery::Discovery;
 use openapi::OpenApi;
+
+/// When to come back to a server that is being prepared; upstream's number.
+const PREPARING_RETRY_SECONDS: i32 = 5;
 
 /// The body of every response: whole, or streamed by a watch.
 pub type ResponseBody = UnsyncBoxBody<Bytes, Infallible>;
@@ -107,6 +111,7 @@ pub struct Endpoints {
     admission: Arc<dyn Admission>,
     discovery: Discovery,
     openapi: OpenApi,
+    prepared: Option<CancellationToken>,
 }
 
 impl Endpoints {
@@ -119,7 +124,17 @@ impl Endpoints {
             openapi: OpenApi::of(&groups, version),
             groups,
             admission,
+            prepared: None,
         }
+    }
+
+    /// Answers requests for resources with 503 until `prepared` is cancelled, for one because the schema
+    /// is being brought up to date. Discovery and OpenAPI are served meanwhile: resources that are not
+    /// there yet are never taken for resources that do not exist.
+    #[must_use]
+    pub fn after(mut self, prepared: CancellationToken) -> Self {
+        self.prepared = Some(prepared);
+        self
     }
 
     /// All resources with their subresources.
@@ -157,7 +172,11 @@ impl Endpoints {
         B: http_body::Body<Data = Bytes> + Send,
         B::Error: fmt::Display,
     {
-        let answer = if request.info.is_resource_request {
+        let prepared = self.prepared.as_ref().is_none_or(CancellationToken::is_cancelled);
+        let answer = if request.info.is_resource_request && !prepared {
+            let message = "the database is being prepared: try again later";
+            Err(StatusError::unavailable(message, PREPARING_RETRY_SECONDS))
+        } else if request.info.is_resource_request {
             handlers::resource(self, request).await
         } else {
             self.describe(&request.parts, &request.info.path)
