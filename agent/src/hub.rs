@@ -3,10 +3,10 @@
 use std::time::{Duration, Instant};
 
 use brokkr_apis::work::v1alpha1::{
-    API_VERSION, Agent, AgentClaim, AgentClaimItem, AgentClaimSpec, AgentRenewal, AgentRenewalItem,
-    AgentRenewalSpec, AgentRenewalStatus, Fence, WorkOrderClaim, WorkOrderClaimSpec, WorkOrderClaimStatus,
-    WorkOrderCompletion, WorkOrderCompletionSpec, WorkOrderCompletionStatus, WorkOrderRelease,
-    WorkOrderReleaseSpec, WorkType,
+    API_VERSION, Agent, AgentClaim, AgentClaimItem, AgentClaimSpec, AgentCompletion, AgentCompletionItem,
+    AgentCompletionResult, AgentCompletionSpec, AgentRenewal, AgentRenewalItem, AgentRenewalSpec,
+    AgentRenewalStatus, Fence, WorkOrderClaim, WorkOrderClaimSpec, WorkOrderClaimStatus,
+    WorkOrderCompletionSpec, WorkOrderRelease, WorkOrderReleaseSpec, WorkType,
 };
 use http::{Method, Request};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -172,6 +172,9 @@ impl Hub {
 
     /// Reports how an order ended. Repeating an accepted report gets the same answer.
     ///
+    /// The fence alone entitles to it: in a namespace that is being deleted, the binding that let this agent claim there
+    /// may have gone before the order.
+    ///
     /// # Errors
     ///
     /// `Refused` with 409 if the fence is spent; the hub then keeps the report as a late one.
@@ -179,17 +182,32 @@ impl Hub {
         &self,
         namespace: &str,
         name: &str,
-        completion: &WorkOrderCompletionSpec,
-    ) -> Result<WorkOrderCompletionStatus, HubError> {
-        let completion = WorkOrderCompletion {
-            metadata: in_namespace(namespace, name),
-            spec: completion.clone(),
-            ..WorkOrderCompletion::default()
+        report: &WorkOrderCompletionSpec,
+    ) -> Result<AgentCompletionResult, HubError> {
+        let completion = AgentCompletion {
+            metadata: named(&self.agent),
+            spec: AgentCompletionSpec {
+                holder: self.holder.clone(),
+                items: vec![AgentCompletionItem::of(namespace, name, report.clone())],
+            },
+            ..AgentCompletion::default()
         };
-        let answer: WorkOrderCompletion = self
-            .create("complete", &order_path(namespace, name, "complete"), &completion)
+        let answer: AgentCompletion = self
+            .create("complete", &self.agent_path("complete"), &completion)
             .await?;
-        Ok(answer.status.unwrap_or_default())
+        let results = answer.status.unwrap_or_default().items;
+        let result = results
+            .into_iter()
+            .next()
+            .ok_or_else(|| HubError::Unavailable("the answer to the report is empty".to_owned()))?;
+        match u16::try_from(result.code) {
+            Ok(200..300) => Ok(result),
+            Ok(code @ 400..500) if code != 429 => Err(HubError::Refused {
+                code,
+                message: result.message,
+            }),
+            _ => Err(HubError::Unavailable(result.message)),
+        }
     }
 
     /// Gives an order back that was not begun.

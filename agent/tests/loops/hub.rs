@@ -188,12 +188,12 @@ impl HubDouble {
             ["agents", _, "status"] => json_body(200, &state.agent()),
             ["agents", _, "claim"] => state.claim(body),
             ["agents", _, "renew"] => state.renew(body),
-            ["namespaces", _, "workorders", name, "claim"] => state.claim_order(name, body),
-            ["namespaces", _, "workorders", name, "complete"] => {
+            ["agents", _, "complete"] => {
                 let trace = trace.as_ref().and_then(|trace| trace.to_str().ok());
                 state.completion_traces.push(trace.unwrap_or_default().to_owned());
-                state.complete(name, body)
+                state.complete(body)
             }
+            ["namespaces", _, "workorders", name, "claim"] => state.claim_order(name, body),
             ["namespaces", _, "workorders", _, "release"] => {
                 state.releases.push(body.clone());
                 json_body(201, &body)
@@ -310,17 +310,24 @@ impl State {
         }
     }
 
-    fn complete(&mut self, name: &str, mut body: Value) -> Response<Body> {
-        let Some(order) = self.orders.iter_mut().find(|order| order.name == name) else {
-            return status(404, name);
-        };
-        self.completions.push(body["spec"].clone());
-        if order.phase != "Claimed" || body["spec"]["fence"] != order.fence {
-            return status(409, "spent");
-        }
-        order.phase = body["spec"]["outcome"].as_str().unwrap().to_owned();
-        body["status"] = json!({"phase": order.phase});
+    fn complete(&mut self, mut body: Value) -> Response<Body> {
+        let none = Vec::new();
+        let items = body["spec"]["items"].as_array().unwrap_or(&none);
+        let items: Vec<Value> = items.iter().map(|item| self.complete_one(item)).collect();
+        body["status"] = json!({"items": items});
         json_body(201, &body)
+    }
+
+    fn complete_one(&mut self, item: &Value) -> Value {
+        self.completions.push(item.clone());
+        let is_current = |order: &&mut Order| {
+            item["uid"] == order.uid && item["fence"] == order.fence && order.phase == "Claimed"
+        };
+        let Some(order) = self.orders.iter_mut().find(is_current) else {
+            return json!({"code": 409, "message": "spent"});
+        };
+        order.phase = item["outcome"].as_str().unwrap().to_owned();
+        json!({"code": 201, "phase": order.phase})
     }
 }
 

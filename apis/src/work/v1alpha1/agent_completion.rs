@@ -170,6 +170,25 @@ pub struct AgentCompletionResult {
 }
 
 impl AgentCompletionItem {
+    /// The item that reports this on an order.
+    pub fn of(namespace: &str, name: &str, report: WorkOrderCompletionSpec) -> Self {
+        Self {
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+            uid: report.uid,
+            fence: report.fence,
+            outcome: report.outcome,
+            reason: report.reason,
+            source_reason: report.source_reason,
+            exit_code: report.exit_code,
+            scope: report.scope,
+            execution_started: report.execution_started,
+            child_confirmed_ended: report.child_confirmed_ended,
+            message: report.message,
+            results: report.results,
+        }
+    }
+
     /// The same report as a request for the one order.
     pub fn completion(&self) -> WorkOrderCompletionSpec {
         WorkOrderCompletionSpec {
