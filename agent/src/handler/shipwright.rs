@@ -3,6 +3,7 @@
 //! Shipwright does all the work; this creates the BuildRun, watches it, and cancels it. What its conditions mean is in
 //! [`crate::outcome::build_run`].
 
+mod deletion;
 mod manifest;
 
 use std::time::Duration;
@@ -18,6 +19,7 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
 
+use self::deletion::deleted;
 use super::{Prerequisite, Run, WorkHandler, is_child_of};
 use crate::apply::{self, BUILD_KIND, SHIPWRIGHT_GROUP, SHIPWRIGHT_VERSION};
 use crate::cluster::{Cluster, ClusterError, ServedKind, call};
@@ -131,7 +133,7 @@ impl WorkHandler for Shipwright {
         };
         let build_run = match wait_for_end(run, &run.cluster.read(&kind, run.namespace), child).await {
             Some(build_run) => build_run,
-            None => return deleted(child),
+            None => return deleted(run, child, cancel_asked).await,
         };
         let build = read_build(run).await;
         let executor = ended_executor(run, &build_run, cancel_asked).await;
@@ -142,7 +144,10 @@ impl WorkHandler for Shipwright {
             cancel_asked,
         };
         // wait_for_end returns only what has one.
-        build_run::outcome(observed).unwrap_or_else(|| deleted(child))
+        match build_run::outcome(observed) {
+            Some(outcome) => outcome,
+            None => deleted(run, child, cancel_asked).await,
+        }
     }
 
     async fn cancel(&self, run: Run<'_>, child: &ChildReference) -> Result<(), Failure> {
@@ -312,15 +317,6 @@ async fn ended_executor(run: Run<'_>, build_run: &Value, cancel_asked: bool) -> 
         }
         sleep(EXECUTOR_INTERVAL).await;
     }
-}
-
-/// Somebody deleted the BuildRun while it ran; its TaskRun goes with it, which nobody here has seen.
-fn deleted(child: &ChildReference) -> Outcome {
-    let message = format!("BuildRun {} was deleted before it had ended", child.name);
-    Failure::before_start(reasons::UNKNOWN, message)
-        .with_source("BuildRunDeleted")
-        .run_may_be_alive()
-        .into()
 }
 
 /// Patches an object as the runner; None if it is gone.
