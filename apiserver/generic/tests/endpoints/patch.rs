@@ -38,6 +38,13 @@ async fn c210_json_patch() {
     ]);
     let patched = json_patch(&path, patch).send().await.object(200);
     assert_eq!(patched["spec"]["parts"], json!(["p", "q"]));
+    // As kube-rs adds the first finalizer: only if there is none.
+    let first = json!([
+        {"op": "test", "path": "/metadata/finalizers", "value": null},
+        {"op": "add", "path": "/metadata/finalizers", "value": ["example.com/held"]},
+    ]);
+    json_patch(&path, first.clone()).send().await.object(200);
+    json_patch(&path, first).send().await.failure(422, "Invalid");
     for failing in [
         json!([{"op": "test", "path": "/spec/size", "value": 2}]),
         json!([{"op": "remove", "path": "/spec/absent"}]),

@@ -44,12 +44,28 @@ impl JsonPatch {
     pub(super) fn apply(&self, document: &mut Value) -> Result<(), String> {
         let mut budget = BODY_BYTES_MAX;
         for (index, operation) in self.0.iter().enumerate() {
+            if tests_absence(operation, document) {
+                continue;
+            }
             bound(operation, document, &mut budget).map_err(|why| format!("operation {index}: {why}"))?;
             json_patch::patch_unsafe(document, std::slice::from_ref(operation))
                 .map_err(|error| format!("operation {index}: {}", error.kind))?;
         }
         Ok(())
     }
+}
+
+/// Whether the operation holds because it compares a member that is not there with null. RFC 6902 would
+/// refuse it; kube-apiserver does not, and controllers that add the first finalizer count on it.
+fn tests_absence(operation: &PatchOperation, document: &Value) -> bool {
+    let PatchOperation::Test(test) = operation else {
+        return false;
+    };
+    let Some((parent, member)) = test.path.split_back() else {
+        return false;
+    };
+    let parent = document.pointer(parent.as_str()).and_then(Value::as_object);
+    test.value.is_null() && parent.is_some_and(|members| !members.contains_key(member.decoded().as_ref()))
 }
 
 /// Refuses an operation that moves too much or nests too deep.
@@ -126,6 +142,17 @@ mod tests {
         );
         let failed = apply(json!({}), json!([{"op": "test", "path": "/a", "value": 1}]));
         assert!(failed.unwrap_err().starts_with("operation 0"));
+    }
+
+    #[test]
+    fn an_absent_member_equals_null_in_a_test() {
+        let test = |path: &str| json!([{"op": "test", "path": path, "value": null}]);
+        let document = json!({"a": {"b": 1}, "list": [1]});
+        assert_eq!(apply(document.clone(), test("/a/c")), Ok(document.clone()));
+        // Neither what has a value, nor below what is not there, nor in a list.
+        for path in ["/a/b", "/c/d", "/list/1", ""] {
+            apply(document.clone(), test(path)).unwrap_err();
+        }
     }
 
     #[test]
