@@ -161,7 +161,9 @@ func (d *Driver) sync(ctx context.Context, key types.NamespacedName) error {
 		return err
 	}
 	outcome, times, err := d.recall(pod)
-	if err != nil {
+	// A pod that is being deleted goes, whatever is wrong with its script: its
+	// namespace would never end otherwise.
+	if err != nil && pod.DeletionTimestamp == nil {
 		return err
 	}
 	now := time.Now()
