@@ -26,6 +26,12 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
         include_str!("../../../migrations/0002_namespace_uid.up.sql"),
         include_str!("../../../migrations/0002_namespace_uid.down.sql"),
     ),
+    (
+        3,
+        "limited_user",
+        include_str!("../../../migrations/0003_limited_user.up.sql"),
+        include_str!("../../../migrations/0003_limited_user.down.sql"),
+    ),
 ];
 
 /// The migrations of schema `work`; their own table lies beside it, so that dropping the schema in the

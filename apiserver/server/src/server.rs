@@ -58,7 +58,8 @@ pub async fn run(config: CompletedConfig) -> anyhow::Result<()> {
     .await?;
     let queue = Queue::new(storage.clone(), Arc::new(namespaces.clone())).counting(counts.clone());
     let queue = Arc::new(queue);
-    let sweeper = Sweeper::new(storage.clone(), Arc::new(namespaces.clone())).counting(counts);
+    let watched = Arc::new(namespaces.clone());
+    let sweeper = Sweeper::new(storage.clone(), watched, Arc::clone(&auth.authorizer)).counting(counts);
     let sweeping = tokio::spawn(sweep(sweeper, migrated.clone(), background.clone()));
     let recorder = Recorder::start(client.clone(), &instance(), &background);
     let recording = tokio::spawn(events::run(storage.clone(), recorder, background.clone()));

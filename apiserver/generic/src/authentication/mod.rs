@@ -17,6 +17,7 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use http::HeaderMap;
+use serde::{Deserialize, Serialize};
 
 pub use anonymous::Anonymous;
 pub use client_cert::ClientCert;
@@ -40,7 +41,7 @@ pub const ANONYMOUS_USER: &str = "system:anonymous";
 pub const CREDENTIAL_ID: &str = "authentication.kubernetes.io/credential-id";
 
 /// An authenticated identity.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct UserInfo {
     /// The user name, such as `system:serviceaccount:team-a:bot`.
     pub name: String,

@@ -21,7 +21,7 @@
 //! ```text
 //! let storage = queue::with_followers(Storage::builder(options).resource(..)).start(&token);
 //! let queue = Arc::new(Queue::new(storage.clone(), namespaces.clone()));
-//! tokio::spawn(Sweeper::new(storage, namespaces).run(token));
+//! tokio::spawn(Sweeper::new(storage, namespaces, authorizer).run(token));
 //! // subresources: registry::{work_order, agent}::subresources, each made of Arc<Queue>
 //! ```
 

@@ -126,14 +126,15 @@ on conflict (agent, request_id) do update set
 /// An agent that got less than it asked for and could take more. One that was rung in vain, and one that
 /// got something, begins a new wait.
 pub(crate) const SET_IDLE: &str = "
-insert into work.idle_agents (agent, since, asked_at)
-select x.agent, clock_timestamp(), clock_timestamp() from json_to_recordset($1::json) as x (agent text)
+insert into work.idle_agents (agent, since, asked_at, limited_user)
+select x.agent, clock_timestamp(), clock_timestamp(), x.limited_user
+from json_to_recordset($1::json) as x (agent text, limited_user text)
 on conflict (agent) do update set
     since = case when idle_agents.rung_at is null and not exists (
             select from json_to_recordset($1::json) as y (agent text, served boolean)
             where y.agent = idle_agents.agent and y.served)
         then idle_agents.since else excluded.since end,
-    asked_at = excluded.asked_at, rung_at = null";
+    asked_at = excluded.asked_at, rung_at = null, limited_user = excluded.limited_user";
 
 /// An agent that is busy.
 pub(crate) const SET_BUSY: &str = "

@@ -4,14 +4,14 @@
 
 use std::collections::BTreeSet;
 
-use brokkr_apis::work::v1alpha1::{Agent, VERSION};
-use generic_apiserver::authorization::{Attributes, Decision};
+use brokkr_apis::work::v1alpha1::Agent;
 use generic_apiserver::mutant;
 use generic_apiserver::registry::error::Cause;
 use generic_apiserver::registry::{RegistryError, RequestContext};
 use generic_apiserver::storage::{Freshness, Key, Storage, StorageError};
 
 use super::agent::table::AGENTS;
+use crate::queue::claim;
 
 /// Namespaces with orders that the agent is targeted by and that nobody holds.
 const WAITING_NAMESPACES: &str = "
@@ -131,16 +131,7 @@ pub(super) async fn claimable_namespaces(
 }
 
 async fn may_claim(ctx: &RequestContext, namespace: &str) -> Result<bool, RegistryError> {
-    let attributes = Attributes::Resource {
-        verb: "create".to_owned(),
-        group: super::GROUP.to_owned(),
-        version: VERSION.to_owned(),
-        resource: "workorders".to_owned(),
-        subresource: "claim".to_owned(),
-        namespace: namespace.to_owned(),
-        name: String::new(),
-    };
-    Ok(ctx.authorizer.authorize(&ctx.user, &attributes).await? == Decision::Allow)
+    Ok(claim::may_claim(ctx.authorizer.as_ref(), &ctx.user, namespace).await?)
 }
 
 /// A refusal by a rule of the claim protocol.

@@ -21,6 +21,7 @@ pub(crate) fn batch(agent: &str, want: usize) -> ClaimInput {
         want,
         work_types: WorkType::ALL.iter().map(ToString::to_string).collect(),
         namespaces: None,
+        limited_user: None,
         named: None,
         terminating: Vec::new(),
         dry_run: false,

@@ -30,7 +30,7 @@ use sqlx::{AssertSqlSafe, Connection};
 use test_postgres::{TestDatabase, TestPostgres};
 use tokio_util::sync::CancellationToken;
 
-use crate::ask::{batch, completion, failure, named};
+use crate::ask::{AllowIn, batch, completion, failure, named};
 
 /// No condition in a test takes longer than this, on however busy a machine.
 pub(crate) const SOON: Duration = Duration::from_secs(20);
@@ -108,7 +108,9 @@ impl Fixture {
         let storage = with_counted_followers(builder, &metrics).start(&CancellationToken::new());
         let terminating = Arc::new(Terminating::default());
         let queue = Queue::new(storage.clone(), terminating.clone()).counting(metrics.clone());
-        let sweeper = Sweeper::new(storage.clone(), terminating.clone()).counting(metrics.clone());
+        let authorizer = Arc::new(AllowIn(vec![TEAM]));
+        let sweeper =
+            Sweeper::new(storage.clone(), terminating.clone(), authorizer).counting(metrics.clone());
         Self {
             database,
             connect,

@@ -129,6 +129,30 @@ async fn ring_that_nobody_answers_goes_to_the_next() {
 }
 
 #[tokio::test]
+async fn limited_agent_is_rung_by_the_sweeper_and_only_where_it_may_claim() {
+    let fixture = Fixture::new().await;
+    fixture.agent("limited").await;
+    let mut ask = crate::ask::batch("limited", 1);
+    ask.namespaces = Some(Vec::new());
+    ask.limited_user = Some(crate::ask::context("limited", Vec::new()).user);
+    assert!(fixture.queue.claim(ask).await.unwrap().unwrap().is_empty());
+
+    fixture
+        .order_with("elsewhere", |order| {
+            order.metadata.namespace = Some("team-b".to_owned());
+        })
+        .await;
+    fixture.sweep().await;
+    assert_eq!(fixture.wake("limited").await, 0, "it may not claim there");
+
+    fixture.order("here").await;
+    assert_eq!(fixture.wake("limited").await, 0, "nobody is asked under the lock");
+    fixture.sweep().await;
+    fixture.sweep().await;
+    assert_eq!(fixture.wake("limited").await, 1, "once, until it asks again");
+}
+
+#[tokio::test]
 async fn agent_that_asked_and_could_not_take_it_is_not_rung_again() {
     let fixture = Fixture::new().await;
     fixture.agent("east").await;
@@ -220,7 +244,9 @@ async fn replicas_ring_one_agent_after_the_other_a_second_apart() {
     }
     let token = CancellationToken::new();
     let sweepers = [&first, &second].map(|replica| {
-        let sweeper = Sweeper::new(replica.storage.clone(), Arc::clone(&replica.terminating) as _);
+        let everywhere = Arc::new(crate::ask::AllowIn(vec![""]));
+        let terminating = Arc::clone(&replica.terminating) as _;
+        let sweeper = Sweeper::new(replica.storage.clone(), terminating, everywhere);
         tokio::spawn(sweeper.run(token.clone()))
     });
 

@@ -76,7 +76,7 @@ pub(crate) async fn serve_if_asked() -> bool {
     let storage = install::storage(database.parse().unwrap(), &QueueMetrics::default()).start(&token);
     let namespaces = Arc::new(Everywhere);
     let queue = Arc::new(Queue::new(storage.clone(), namespaces.clone()));
-    tokio::spawn(Sweeper::new(storage.clone(), namespaces).run(token));
+    tokio::spawn(Sweeper::new(storage.clone(), namespaces, Arc::new(Everywhere)).run(token));
     let groups = vec![install::api_group(&storage, &queue)];
     let endpoints = Arc::new(Endpoints::new(groups, Arc::new(Everywhere), "v0.0.0"));
     storage.wait_until_filled().await.unwrap();

@@ -169,7 +169,7 @@ async fn sweeper_serves_until_it_is_told_to_stop() {
     let grant = fixture.claimed("east", "one").await;
     fixture.age_lease(&grant.uid).await;
     let token = tokio_util::sync::CancellationToken::new();
-    let sweeper = brokkr_apiserver::queue::Sweeper::new(fixture.storage.clone(), fixture.terminating.clone());
+    let sweeper = fixture.replica().sweeper;
     let task = tokio::spawn(sweeper.run(token.clone()));
 
     let deadline = tokio::time::Instant::now() + crate::fixture::SOON;

@@ -83,7 +83,11 @@ impl Server {
     /// Lets time do its part: leases expire, backoffs end. Where nothing may happen of itself, it is not
     /// called.
     pub(crate) fn sweep(&self) {
-        let sweeper = Sweeper::new(self.storage.clone(), Arc::new(NoneTerminating));
+        let sweeper = Sweeper::new(
+            self.storage.clone(),
+            Arc::new(NoneTerminating),
+            Arc::new(Everyone),
+        );
         tokio::spawn(sweeper.run(self.stop.clone()));
     }
 

@@ -67,7 +67,7 @@ impl Desk<'_> {
         }
         let free = self.usage(&input.agent).map_or(0, super::desk::Usage::free);
         let waits = granted < input.want && free > 0 && bytes < ANSWER_BYTES_MAX && !caller.unschedulable;
-        self.note_idle(&input.agent, waits.then_some(granted > 0));
+        self.note_idle(input, waits.then_some(granted > 0));
     }
 }
 

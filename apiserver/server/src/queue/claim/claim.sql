@@ -130,7 +130,7 @@ select json_build_object('order', json_build_object('state', s.state,
             select from work.idle_agents i
             join work.target_set_agents t on t.target_set_id = o.target_set_id and t.agent_name = i.agent
             join work.agents a on a.namespace = '' and a.name = i.agent
-            where i.agent <> o.last_agent and not i.agent = any (o.excluded_agents) and not a.unschedulable
+            where i.limited_user is null and i.agent <> o.last_agent and not i.agent = any (o.excluded_agents) and not a.unschedulable
                 and (a.work_types = '{}' or o.work_type = any (array_replace(a.work_types, 'shipwright-build', 'build'))))))::text
 from work.work_orders o
 cross join lateral (select s.state from work.order_states s where s.id = o.id limit 1) s

@@ -99,6 +99,14 @@ pub(super) struct Usage {
     held: BTreeMap<String, i64>,
 }
 
+/// An agent that could take more than it got.
+struct Wait {
+    /// Whether it got something.
+    served: bool,
+    /// Who asks, as JSON, unless it may claim everywhere.
+    limited_user: Option<String>,
+}
+
 /// Everything a batch of claims is decided with.
 pub(super) struct Desk<'a> {
     callers: HashMap<usize, CallerRow>,
@@ -110,7 +118,7 @@ pub(super) struct Desk<'a> {
     usage: HashMap<String, Usage>,
     /// Answers to request ids given in this batch.
     fresh: HashMap<(String, String), (String, ClaimAnswer)>,
-    idle: BTreeMap<String, Option<bool>>,
+    idle: BTreeMap<String, Option<Wait>>,
     written: Written,
     versions: &'a mut Versions,
     pub(super) now: Timestamp,
@@ -303,15 +311,22 @@ impl<'a> Desk<'a> {
     }
 
     /// Notes whether the agent waits for more (and whether it got something), or is busy.
-    pub(super) fn note_idle(&mut self, agent: &str, waits: Option<bool>) {
-        self.idle.insert(agent.to_owned(), waits);
+    pub(super) fn note_idle(&mut self, input: &ClaimInput, waits: Option<bool>) {
+        let wait = waits.map(|served| Wait {
+            served,
+            limited_user: input.limited_user.as_ref().map(rows::text),
+        });
+        self.idle.insert(input.agent.clone(), wait);
     }
 
     /// What is written in the end.
     pub(super) fn close(mut self) -> Written {
-        for (agent, waits) in self.idle {
-            self.written.rows.push(match waits {
-                Some(served) => rows::row(rows::SET_IDLE, json!({"agent": agent, "served": served})),
+        for (agent, wait) in self.idle {
+            self.written.rows.push(match wait {
+                Some(Wait { served, limited_user }) => rows::row(
+                    rows::SET_IDLE,
+                    json!({"agent": agent, "served": served, "limited_user": limited_user}),
+                ),
                 None => rows::row(rows::SET_BUSY, json!({ "agent": agent })),
             });
         }

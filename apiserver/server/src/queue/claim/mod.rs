@@ -4,6 +4,7 @@
 //! callers of a batch in their order and grants at versions that become the fences. Who may claim where
 //! has been decided before.
 
+mod access;
 mod batch;
 mod desk;
 mod named;
@@ -15,6 +16,7 @@ use generic_apiserver::storage::mutation::SetOutcome;
 use generic_apiserver::storage::{SetMutation, StorageError, Versions};
 use jiff::Timestamp;
 
+pub(crate) use self::access::may_claim;
 use self::desk::{ClaimRow, Desk};
 pub use self::refusal::ClaimRefusal;
 pub use self::request::{ClaimInput, Grant, NamedClaim};

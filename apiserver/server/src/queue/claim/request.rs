@@ -1,6 +1,7 @@
 //! What is asked of a claim, and what is granted.
 
 use brokkr_apis::work::v1alpha1::{Attempt, Fence, UnfinishedChild, WorkOrder};
+use generic_apiserver::authentication::UserInfo;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -25,6 +26,9 @@ pub struct ClaimInput {
     pub work_types: Vec<String>,
     /// The namespaces the caller may claim in; `None` = all. Not looked at by name.
     pub namespaces: Option<Vec<String>>,
+    /// Who asks, when it may not claim everywhere: whether it is rung for later orders depends on reviews of it.
+    #[serde(skip)]
+    pub limited_user: Option<UserInfo>,
     /// The one order wanted; `None` = whatever is next.
     #[serde(flatten)]
     pub named: Option<NamedClaim>,

@@ -25,7 +25,7 @@ candidate as materialized (
         select g.name, i.since
         from (
             select i.agent, i.since, i.asked_at
-            from work.idle_agents i where i.rung_at is null order by i.since limit 2000
+            from work.idle_agents i where i.rung_at is null and i.limited_user is null order by i.since limit 2000
         ) i
         cross join lateral (
             select from work.target_set_agents t where t.target_set_id = r.target_set_id and t.agent_name = i.agent limit 1

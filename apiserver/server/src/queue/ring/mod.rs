@@ -3,8 +3,10 @@
 //! Orders that have become claimable ring idle agents that match, as many as there are orders; a claim
 //! that is to end, or that somebody else has ended, rings its holder. A ring is an event of the Agent
 //! object in the transaction of its cause. It is a hint: who misses it polls.
+//! Agents that may claim in some namespaces only are asked about before they are rung ([`limited`]).
 
 mod again;
+mod limited;
 
 use std::collections::BTreeSet;
 
@@ -19,6 +21,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 pub use self::again::{RingAgain, RingAgainInput};
+pub(in crate::queue) use self::limited::LimitedRings;
 
 use super::metrics::{QueueMetrics, RingCause};
 use super::rows;

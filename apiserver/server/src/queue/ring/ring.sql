@@ -1,6 +1,8 @@
 -- Which agents to ring: $1 is the array of {uid} (an order that became claimable) and {agent} (a holder
 -- whose claim is cancelled or lost).
 --
+-- Idle agents that may not claim everywhere are left to the sweeper (limited.sql).
+--
 -- An idle agent is rung once until it asks again. Orders that are alike are looked up together; one agent
 -- more is read than there are orders, because the agent of the last attempt comes last. The limits keep
 -- every step a look-up, whatever the planner thinks: most batches find nobody idle.
@@ -24,7 +26,7 @@ candidate as materialized (
         select g.name, i.since
         from (
             select i.agent, i.since
-            from work.idle_agents i where i.rung_at is null order by i.since limit 2000
+            from work.idle_agents i where i.rung_at is null and i.limited_user is null order by i.since limit 2000
         ) i
         cross join lateral (
             select from work.target_set_agents t where t.target_set_id = r.target_set_id and t.agent_name = i.agent limit 1

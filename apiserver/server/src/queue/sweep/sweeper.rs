@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use generic_apiserver::authorization::Authorizer;
 use generic_apiserver::mutant;
 use generic_apiserver::storage::{SetMutation, Storage, StorageError};
 use sqlx::postgres::PgPool;
@@ -15,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Sweep, SweepInput};
 use crate::queue::guard::without;
 use crate::queue::metrics::{QueueMetrics, RingCause};
-use crate::queue::ring::{RingAgain, RingAgainInput};
+use crate::queue::ring::{LimitedRings, RingAgain, RingAgainInput};
 use crate::queue::{Namespaces, attendance, waiting};
 
 /// The longest time between two looks; unanswered rings are counted in seconds.
@@ -44,6 +45,7 @@ pub struct Sweeper {
     namespaces: Arc<dyn Namespaces>,
     sweep: Arc<Sweep>,
     ring: Arc<RingAgain>,
+    limited: LimitedRings,
     metrics: QueueMetrics,
 }
 
@@ -54,10 +56,12 @@ impl std::fmt::Debug for Sweeper {
 }
 
 impl Sweeper {
-    /// A sweeper on this storage; `namespaces` says which are being deleted.
+    /// A sweeper on this storage; `namespaces` says which are being deleted, `authorizer` where an agent may
+    /// claim.
     #[must_use]
-    pub fn new(storage: Storage, namespaces: Arc<dyn Namespaces>) -> Self {
+    pub fn new(storage: Storage, namespaces: Arc<dyn Namespaces>, authorizer: Arc<dyn Authorizer>) -> Self {
         Self {
+            limited: LimitedRings::new(storage.clone(), authorizer),
             storage,
             namespaces,
             sweep: Arc::default(),
@@ -159,6 +163,8 @@ impl Sweeper {
             let rung = self.storage.run(&self.ring, RingAgainInput::default()).await?;
             self.metrics.rung(RingCause::Again, rung);
         }
+        self.metrics
+            .rung(RingCause::Claimable, self.limited.ring().await?);
         if swept >= SWEEP_MAX {
             return Ok(INTERVAL_MIN);
         }

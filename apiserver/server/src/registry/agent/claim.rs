@@ -82,6 +82,7 @@ impl AgentClaims {
             .filter_map(|word| WorkType::canonical(word))
             .collect();
         let work_types = known.filter(|known| spec.work_types.is_empty() || asked.contains(known));
+        let namespaces = claimable_namespaces(self.queue.storage(), ctx, &parent.name).await?;
         Ok(ClaimInput {
             agent: parent.name.clone(),
             holder: spec.holder.clone(),
@@ -89,7 +90,8 @@ impl AgentClaims {
             body_hash: crate::queue::sha256_hex(&format!("{} {max} {asked:?}", spec.holder)),
             want: usize::try_from(max).unwrap_or(1),
             work_types: work_types.map(|known| known.to_string()).collect(),
-            namespaces: claimable_namespaces(self.queue.storage(), ctx, &parent.name).await?,
+            limited_user: namespaces.is_some().then(|| ctx.user.clone()),
+            namespaces,
             named: None,
             terminating: self.queue.terminating(),
             dry_run: ctx.dry_run,

@@ -72,6 +72,7 @@ impl WorkOrderClaims {
             want: 1,
             work_types: WorkType::ALL.iter().map(ToString::to_string).collect(),
             namespaces: None,
+            limited_user: None,
             named: Some(NamedClaim {
                 namespace: parent.namespace.clone(),
                 name: parent.name.clone(),

@@ -1,0 +1,1 @@
+alter table work.idle_agents drop column limited_user;
