@@ -9,6 +9,8 @@ where exists (
         and (later.completed_at is null, later.completed_at, later.order_uid)
             > (k.completed_at is null, k.completed_at, k.order_uid));
 alter table work.work_order_keys add constraint work_order_keys_idempotency unique (namespace, idempotency_key);
+drop index work.work_order_keys_name;
+create index work_order_keys_name on work.work_order_keys (namespace, order_name);
 alter table work.work_order_keys drop column namespace_uid;
 
 drop index work.work_order_log_namespace_uid_version;

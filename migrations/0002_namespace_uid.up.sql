@@ -11,6 +11,11 @@ alter table work.work_order_keys add column namespace_uid text not null default 
 alter table work.work_order_keys drop constraint work_order_keys_idempotency;
 alter table work.work_order_keys
     add constraint work_order_keys_idempotency unique (namespace, namespace_uid, idempotency_key);
+-- All that the look-up of a name compares: on a table without statistics the planner would else take the
+-- index above, and read every key of the namespace for each create.
+drop index work.work_order_keys_name;
+create index work_order_keys_name on work.work_order_keys (namespace, namespace_uid, order_name)
+    where log_name is not null;
 
 -- When any agent was last heard of that held nothing: with the renewals of those that do, it tells whether
 -- agents can reach us at all.
