@@ -7,7 +7,7 @@ usage() {
 Usage: hack/soak.sh [--seed N] [--report FILE] [PART...]
 
 Parts, in order; all of them when none is named:
-  requests     20,000 mutated requests: no defect, nothing invalid stored
+  requests     10,000 mutated requests: no defect, nothing invalid stored
   model        200,000 histories of an order, and clients of several replicas that compare what they saw
   crash        PostgreSQL killed with SIGKILL during 1,000 creates and 1,000 claims on two replicas, and the
                other crash tests of queue and storage
@@ -31,7 +31,7 @@ cd "${ROOT}"
 DAY=$(date -u +%Y-%m-%d)
 REPORT=docs/reports/${DAY}-soak.md
 export BROKKR_SOAK_SEED=${DAY//-/}
-export BROKKR_SOAK_REQUESTS=${BROKKR_SOAK_REQUESTS:-20000}
+export BROKKR_SOAK_REQUESTS=${BROKKR_SOAK_REQUESTS:-10000}
 export BROKKR_SOAK_HISTORIES=${BROKKR_SOAK_HISTORIES:-200000}
 export BROKKR_SOAK_ORDERS=${BROKKR_SOAK_ORDERS:-1000}
 export BROKKR_SOAK_OUTAGE_SECONDS=${BROKKR_SOAK_OUTAGE_SECONDS:-180}
@@ -58,6 +58,7 @@ while (($#)); do
 done
 ((${#chosen[@]})) || chosen=("${parts[@]}")
 
+failed=0
 STATE_DIR=$(mktemp -d "${TMPDIR:-/tmp}/brokkr-soak.XXXXXX")
 LOG_DIR=${STATE_DIR}/logs
 mkdir -p "${LOG_DIR}"
@@ -70,9 +71,21 @@ done
 cleanup() {
   trap - EXIT INT TERM
   local child
-  for child in $(jobs -p); do kill -TERM "${child}" 2>/dev/null || true; done
+  for child in $(jobs -p); do end_tree "${child}"; done
   wait 2>/dev/null || true
+  if ((failed)); then
+    rm -rf "${TMPDIR:-/tmp}/brokkr-soak.failed"
+    cp -r "${LOG_DIR}" "${TMPDIR:-/tmp}/brokkr-soak.failed"
+    echo "The logs are in ${TMPDIR:-/tmp}/brokkr-soak.failed" >&2
+  fi
   rm -rf "${STATE_DIR}"
+}
+
+# Ends a process and all that it has started.
+end_tree() {
+  local child
+  for child in $(pgrep -P "$1"); do end_tree "${child}"; done
+  kill -TERM "$1" 2>/dev/null || true
 }
 trap cleanup EXIT
 trap 'echo; echo "Interrupted."; exit 130' INT TERM
@@ -100,7 +113,6 @@ build() {
 # Runs a part and notes its result, its time and its figures.
 results=()
 figures=${STATE_DIR}/figures
-failed=0
 run() {
   local part=$1 started=${SECONDS} verdict=passed passed log
   log="${LOG_DIR}/step-$(printf '%02d' $((step_number + 1))).log"

@@ -65,7 +65,10 @@ pub(crate) struct Connection {
     /// Whether it speaks HTTP/2.
     pub(crate) http2: bool,
     close: CancellationToken,
+    /// Streams that are open now.
     streams: AtomicUsize,
+    /// Streams that have been opened so far.
+    opened: AtomicUsize,
 }
 
 /// Marks a stream as open until dropped.
@@ -80,6 +83,7 @@ impl Connection {
     /// Counts a stream.
     pub(crate) fn open_stream(self: &Arc<Self>) -> OpenStream {
         self.streams.fetch_add(1, Ordering::Relaxed);
+        self.opened.fetch_add(1, Ordering::Relaxed);
         OpenStream(Arc::clone(self))
     }
 }
@@ -139,6 +143,7 @@ impl Connection {
             http2: session.alpn_protocol() == Some(b"h2"),
             close: phases.draining.child_token(),
             streams: AtomicUsize::new(0),
+            opened: AtomicUsize::new(0),
         }
     }
 
@@ -150,23 +155,24 @@ impl Connection {
             http2: false,
             close: CancellationToken::new(),
             streams: AtomicUsize::new(0),
+            opened: AtomicUsize::new(0),
         })
     }
 
-    /// Returns when an HTTP/2 connection had no stream at two looks in a row; never on HTTP/1.1, where
-    /// reading the next header has a limit.
+    /// Returns when an HTTP/2 connection has had no stream for the time of two looks; never on HTTP/1.1,
+    /// where reading the next header has a limit. A client that waits for each answer has no stream at most
+    /// looks: it is idle only if it has opened none in between.
     async fn idle(&self) {
         if !self.http2 {
             return std::future::pending().await;
         }
-        let mut idle_before = false;
-        loop {
+        let (mut idle_looks, mut opened_before) = (0, 0);
+        while idle_looks < 2 {
             tokio::time::sleep(IDLE_TIMEOUT / 2).await;
-            let idle = self.streams.load(Ordering::Relaxed) == 0;
-            if idle && idle_before {
-                return;
-            }
-            idle_before = idle;
+            let opened = self.opened.load(Ordering::Relaxed);
+            let idle = opened == opened_before && self.streams.load(Ordering::Relaxed) == 0;
+            idle_looks = if idle { idle_looks + 1 } else { 0 };
+            opened_before = opened;
         }
     }
 }
@@ -218,4 +224,35 @@ fn http2_builder() -> http2::Builder<TokioExecutor> {
         .keep_alive_interval(PING_INTERVAL)
         .keep_alive_timeout(PING_TIMEOUT);
     builder
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn c005_a_connection_with_a_request_now_and_then_is_not_idle() {
+        let connection = Arc::new(Connection {
+            http2: true,
+            peer: None,
+            close: CancellationToken::new(),
+            streams: AtomicUsize::new(0),
+            opened: AtomicUsize::new(0),
+        });
+        let started = tokio::time::Instant::now();
+        let (mut idle, mut last) = (pin!(connection.idle()), started);
+        // A short request every half minute for ten minutes, never open when somebody looks.
+        for _ in 0..20 {
+            let next = tokio::time::timeout(Duration::from_secs(30), idle.as_mut()).await;
+            assert!(next.is_err(), "closed after {:?}", started.elapsed());
+            drop(connection.open_stream());
+            last = tokio::time::Instant::now();
+        }
+        idle.await;
+        assert!(
+            last.elapsed() >= IDLE_TIMEOUT && last.elapsed() < 2 * IDLE_TIMEOUT,
+            "{:?}",
+            last.elapsed()
+        );
+    }
 }
