@@ -63,3 +63,33 @@ install_packages() {
   "${sudo[@]}" apt-get update -q >/dev/null
   DEBIAN_FRONTEND=noninteractive "${sudo[@]}" apt-get install -q -y --no-install-recommends "$@" >/dev/null
 }
+
+# Prints the path of Debian's kubectl, years older than the control plane: the tests hold that such a client
+# works too. It is unpacked beside the other builds, so that the kubectl on the PATH stays what it is.
+debian_kubectl() {
+  local cache=${BROKKR_CACHE_DIR:-${XDG_CACHE_HOME:-${HOME}/.cache}/brokkr-work}
+  local dir=${cache}/kubernetes-client
+  [[ -x "${dir}/usr/bin/kubectl" ]] || unpack_package kubernetes-client "${dir}" >&2
+  echo "${dir}/usr/bin/kubectl"
+}
+
+# unpack_package PACKAGE DIR: the files of a Debian package in a folder, without installing it.
+unpack_package() {
+  local new=$2.$$
+  rm -rf "${new}"
+  mkdir -p "${new}"
+  (cd "${new}" && download_package "$1" && dpkg-deb --extract ./*.deb . && rm ./*.deb) || return 1
+  # Another run may have been faster; either is as good.
+  mv -T "${new}" "$2" 2>/dev/null || rm -rf "${new}"
+}
+
+download_package() {
+  if ! command -v apt-get >/dev/null 2>&1; then
+    echo "  $1 is taken from Debian; without apt-get, put its kubectl where debian_kubectl looks" >&2
+    return 1
+  fi
+  apt-get download -q "$1" && return 0
+  local sudo=()
+  ((EUID == 0)) || sudo=(sudo)
+  "${sudo[@]}" apt-get update -q >/dev/null && apt-get download -q "$1"
+}

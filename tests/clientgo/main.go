@@ -1,8 +1,17 @@
-// Command clientgo uses the API as a controller written in Go does: it lists, starts an informer with
-// client-go's defaults (a streaming list), creates an order, sees it arrive, and claims it as an agent.
+// Command clientgo uses the API as programs written in Go do, and fails when
+// anything differs from a native resource. Its first argument says as what:
+//
+//	claim      an agent: list, informer, create, claim
+//	follow     informers and a watch that retries: they see every change once
+//	metadata   the metadata client, discovery and the mapping of kinds
+//	reconcile  a controller of controller-runtime
+//
+// follow and reconcile print "ready" in the middle and go on when a line
+// arrives on standard input: meanwhile the server is restarted.
 package main
 
 import (
+	"bufio"
 	"context"
 	"flag"
 	"fmt"
@@ -13,108 +22,124 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/dynamic"
-	"k8s.io/client-go/dynamic/dynamicinformer"
-	"k8s.io/client-go/tools/cache"
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 )
 
-var orders = schema.GroupVersionResource{Group: "work.brokkr.io", Version: "v1alpha1", Resource: "workorders"}
+var (
+	orders    = schema.GroupVersionResource{Group: "work.brokkr.io", Version: "v1alpha1", Resource: "workorders"}
+	orderKind = orders.GroupVersion().WithKind("WorkOrder")
+)
+
+// limit is how long a scenario may take, with the restart in its middle.
+const limit = 5 * time.Minute
+
+// scenario is what every scenario gets.
+type scenario struct {
+	namespace string
+	// agent and agentKubeconfig are those of the account that claims.
+	agent, agentKubeconfig string
+	// config is that of the user, and user a client with it.
+	config *rest.Config
+	user   dynamic.ResourceInterface
+}
+
+var scenarios = map[string]func(context.Context, scenario) error{
+	"claim":     claimAsAgent,
+	"follow":    follow,
+	"metadata":  readMetadata,
+	"reconcile": reconcileOrders,
+}
 
 func main() {
-	namespace := flag.String("namespace", "", "namespace to work in")
-	agent := flag.String("agent", "", "agent to claim as")
-	kubeconfig := flag.String("kubeconfig", "", "kubeconfig of the user who creates")
-	agentKubeconfig := flag.String("agent-kubeconfig", "", "kubeconfig of the agent's account")
-	flag.Parse()
-	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
+	if len(os.Args) < 2 || scenarios[os.Args[1]] == nil {
+		fmt.Fprintln(os.Stderr, "usage: clientgo claim|follow|metadata|reconcile --kubeconfig FILE --namespace NAME")
+		os.Exit(2)
+	}
+	flags := flag.NewFlagSet(os.Args[1], flag.ExitOnError)
+	namespace := flags.String("namespace", "", "namespace to work in")
+	kubeconfig := flags.String("kubeconfig", "", "kubeconfig of the user who creates")
+	agent := flags.String("agent", "", "agent to claim as")
+	agentKubeconfig := flags.String("agent-kubeconfig", "", "kubeconfig of the agent's account")
+	_ = flags.Parse(os.Args[2:])
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
-	if err := run(ctx, *namespace, *agent, *kubeconfig, *agentKubeconfig); err != nil {
+	s := scenario{namespace: *namespace, agent: *agent, agentKubeconfig: *agentKubeconfig}
+	if err := s.run(ctx, os.Args[1], *kubeconfig); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, namespace, agent, kubeconfig, agentKubeconfig string) error {
-	user, err := client(kubeconfig)
+func (s scenario) run(ctx context.Context, name, kubeconfig string) error {
+	var err error
+	if s.config, err = configOf(kubeconfig); err != nil {
+		return err
+	}
+	client, err := dynamic.NewForConfig(s.config)
 	if err != nil {
 		return err
 	}
-	list, err := user.Resource(orders).Namespace(namespace).List(ctx, metav1.ListOptions{})
-	if err != nil {
-		return fmt.Errorf("list: %w", err)
-	}
-	if version := list.GetResourceVersion(); version == "" || version == "0" {
-		return fmt.Errorf("an empty list has version %q", version)
-	}
-	arrived, err := watch(ctx, user, namespace)
-	if err != nil {
-		return err
-	}
-	if _, err := user.Resource(orders).Namespace(namespace).Create(ctx, order(agent), metav1.CreateOptions{}); err != nil {
-		return fmt.Errorf("create: %w", err)
-	}
-	select {
-	case <-arrived:
-	case <-ctx.Done():
-		return fmt.Errorf("the informer never saw the order")
-	}
-	return claim(ctx, namespace, agent, agentKubeconfig)
+	s.user = client.Resource(orders).Namespace(s.namespace)
+	return scenarios[name](ctx, s)
 }
 
-func client(kubeconfig string) (dynamic.Interface, error) {
+func configOf(kubeconfig string) (*rest.Config, error) {
 	config, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
 	if err != nil {
 		return nil, err
 	}
-	return dynamic.NewForConfig(config)
+	// The server's own flow control is enough.
+	config.QPS = -1
+	return config, nil
 }
 
-// watch starts an informer and waits for its first sync; the channel tells that an order arrived after it.
-func watch(ctx context.Context, user dynamic.Interface, namespace string) (<-chan struct{}, error) {
-	factory := dynamicinformer.NewFilteredDynamicSharedInformerFactory(user, 0, namespace, nil)
-	informer := factory.ForResource(orders).Informer()
-	arrived := make(chan struct{}, 1)
-	_, err := informer.AddEventHandler(cache.ResourceEventHandlerFuncs{AddFunc: func(any) { arrived <- struct{}{} }})
+// create creates an order that no agent takes.
+func (s scenario) create(ctx context.Context, name string, labels map[string]string) (*unstructured.Unstructured, error) {
+	order := newOrder(name, "nobody")
+	order.SetLabels(labels)
+	created, err := s.user.Create(ctx, order, metav1.CreateOptions{})
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("create %s: %w", name, err)
 	}
-	factory.Start(ctx.Done())
-	if !cache.WaitForCacheSync(ctx.Done(), informer.HasSynced) {
-		return nil, fmt.Errorf("the informer did not sync")
-	}
-	return arrived, nil
+	return created, nil
 }
 
-func order(agent string) *unstructured.Unstructured {
-	return &unstructured.Unstructured{Object: map[string]any{
-		"apiVersion": "work.brokkr.io/v1alpha1",
-		"kind":       "WorkOrder",
-		"metadata":   map[string]any{"name": "from-go"},
+// newOrder is an order for one agent.
+func newOrder(name, agent string) *unstructured.Unstructured {
+	order := &unstructured.Unstructured{Object: map[string]any{
 		"spec": map[string]any{
 			"workType": "build",
 			"buildRef": map[string]any{"name": "app"},
 			"targets":  []any{map[string]any{"agentNames": []any{agent}}},
 		},
 	}}
+	order.SetGroupVersionKind(orderKind)
+	order.SetName(name)
+	return order
 }
 
-func claim(ctx context.Context, namespace, agent, kubeconfig string) error {
-	account, err := client(kubeconfig)
-	if err != nil {
-		return err
-	}
-	body := &unstructured.Unstructured{Object: map[string]any{
-		"apiVersion": "work.brokkr.io/v1alpha1",
-		"kind":       "WorkOrderClaim",
-		"metadata":   map[string]any{"name": "from-go"},
-		"spec":       map[string]any{"agent": agent, "holder": "from-go"},
-	}}
-	answer, err := account.Resource(orders).Namespace(namespace).Create(ctx, body, metav1.CreateOptions{}, "claim")
-	if err != nil {
-		return fmt.Errorf("claim: %w", err)
-	}
-	if fence, found, _ := unstructured.NestedInt64(answer.Object, "status", "fence"); !found || fence == 0 {
-		return fmt.Errorf("the claim has no fence: %v", answer.Object)
+// restarted says that the server may be restarted, and waits until it was.
+func restarted() error {
+	fmt.Println("ready")
+	if _, err := bufio.NewReader(os.Stdin).ReadString('\n'); err != nil {
+		return fmt.Errorf("waiting for the restart: %w", err)
 	}
 	return nil
+}
+
+// eventually asks until there is no error, and returns the last one when ctx
+// ends first.
+func eventually(ctx context.Context, ask func() error) error {
+	for {
+		err := ask()
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("not in time: %w", err)
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
 }

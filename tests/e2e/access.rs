@@ -1,10 +1,14 @@
 //! Who may do what: RBAC on every verb, the identity rule, and what a claim answers to the second who asks.
 
-use brokkr_tests::{Installation, Kubectl, TestNamespace};
+use std::time::Duration;
+
+use brokkr_tests::{Installation, Kubectl, TestNamespace, eventually};
 use serde_json::{Value, json};
 
-use crate::agents::{agent, may_claim};
+use crate::agents::{BatchAgent, agent, may_claim};
 use crate::undisturbed;
+
+const LIMIT: Duration = Duration::from_secs(60);
 
 /// Posts to a subresource of an order, as typed clients do.
 async fn post(
@@ -181,4 +185,70 @@ async fn user_with_the_edit_role_works_with_orders_and_never_with_agents() {
         .await
         .ok();
     kubectl.run("get agents").await.err();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn c048_agent_bound_in_one_namespace_works_there_and_is_not_rung_for_another() {
+    let _running = undisturbed().await;
+    let installation = Installation::shared().await;
+    let own = TestNamespace::create(installation, "bound").await;
+    let other = TestNamespace::create(installation, "unbound").await;
+    let agent = BatchAgent::register(installation, "bound").await;
+    agent.serve(&own).await;
+
+    // Given an agent that has found nothing to do,
+    assert!(agent.claim(5).await.is_empty());
+    let before = agent.rings().await;
+
+    // when orders for it come up, first where it may not claim and then where it may,
+    order_for(&other, "app", &[&agent.name]).await;
+    assert_eq!(agent.rings().await, before);
+    order_for(&own, "app", &[&agent.name]).await;
+
+    // then it is rung for the one, gets it and no other,
+    eventually("the agent is rung", LIMIT, || async {
+        (agent.rings().await == before + 1).then_some(())
+    })
+    .await;
+    let claims = agent.claim(5).await;
+    let names: Vec<_> = claims.iter().map(|claim| claim.namespace.as_str()).collect();
+    assert_eq!(names, [own.name.as_str()]);
+
+    // still has not been rung for the other,
+    assert!(agent.claim(5).await.is_empty());
+    order_for(&other, "second", &[&agent.name]).await;
+    order_for(&own, "second", &[&agent.name]).await;
+    eventually("the agent is rung again", LIMIT, || async {
+        (agent.rings().await == before + 2).then_some(())
+    })
+    .await;
+    assert_eq!(agent.claim(5).await.len(), 1);
+
+    // and is told where it may not claim when it tries by name.
+    let error = post(agent.kubectl(), &other, "app", "claim", claim(&agent.name, "h1"))
+        .await
+        .err();
+    assert!(
+        error.contains("cannot create resource \"workorders/claim\"") && error.contains(&other.name),
+        "{error}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn c311_auth_can_i_answers_for_subresources_with_any_kubectl() {
+    let _running = undisturbed().await;
+    let installation = Installation::shared().await;
+    let namespace = TestNamespace::create(installation, "can-i").await;
+    namespace.kubectl("create serviceaccount claimer").await.ok();
+    may_claim(&namespace, "claimer").await;
+    let user = format!("system:serviceaccount:{}:claimer", namespace.name);
+    for kubectl in [installation.kubectl(), installation.old_kubectl()] {
+        let namespace = namespace.by(kubectl);
+        let claims = format!("auth can-i create workorders --subresource=claim --as {user}");
+        assert_eq!(namespace.kubectl(&claims).await.ok().trim(), "yes");
+        let creates = namespace
+            .kubectl(&format!("auth can-i create workorders --as {user}"))
+            .await;
+        assert_eq!((creates.success, creates.stdout.trim()), (false, "no"));
+    }
 }

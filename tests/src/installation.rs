@@ -78,17 +78,49 @@ impl Installation {
         }
         run_script(&directory, &all);
         let program = std::fs::read_to_string(directory.join("kubectl-path")).expect("the path of kubectl");
-        Self {
+        let installation = Self {
             kubectl_program: program.trim().into(),
             directory,
             _guard: guard,
-        }
+        };
+        installation.let_builds_run_side_by_side();
+        installation
+    }
+
+    /// Tests share the agent: builds that one of them lets hang must not keep those of others waiting.
+    fn let_builds_run_side_by_side(&self) {
+        let status = Command::new(&self.kubectl_program)
+            .arg("--kubeconfig")
+            .arg(self.directory.join("kubeconfig"))
+            .args(["patch", "agent", "local", "--type=merge"])
+            .args(["-p", r#"{"spec":{"concurrency":{"total":50}}}"#])
+            .stdout(Stdio::null())
+            .status()
+            .expect("kubectl starts");
+        assert!(status.success(), "the agent's concurrency was not raised");
     }
 
     /// kubectl as the cluster's administrator.
     #[must_use]
     pub fn kubectl(&self) -> Kubectl {
         Kubectl::new(&self.kubectl_program, &self.directory.join("kubeconfig"))
+    }
+
+    /// Debian's kubectl, years older than the control plane, as the cluster's administrator.
+    ///
+    /// # Panics
+    /// When it is not there and cannot be downloaded.
+    #[must_use]
+    pub fn old_kubectl(&self) -> Kubectl {
+        let output = Command::new("bash")
+            .args(["-c", "set -e; source \"$0\"; debian_kubectl"])
+            .arg(repository().join("hack/lib/prerequisites.sh"))
+            .output()
+            .expect("bash starts");
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        let program = text(&output.stdout);
+        Kubectl::new(Path::new(program.trim()), &self.directory.join("kubeconfig"))
     }
 
     /// kubectl as a service account, with nothing but a token of it.

@@ -18,6 +18,8 @@ pub struct Kubectl {
 pub struct Output {
     /// Whether it exited with 0.
     pub success: bool,
+    /// The exit code; none after a signal.
+    pub code: Option<i32>,
     /// Standard output.
     pub stdout: String,
     /// Standard error: warnings and errors.
@@ -47,7 +49,20 @@ impl Kubectl {
     /// # Panics
     /// When kubectl cannot be started.
     pub async fn run_with_input(&self, command_line: &str, input: &str) -> Output {
-        let mut child = self.command(command_line).spawn().expect("kubectl starts");
+        self.finish(&mut self.command(command_line), input).await
+    }
+
+    /// `kubectl edit`, with a command line that changes the file whose name is put behind it.
+    ///
+    /// # Panics
+    /// When kubectl cannot be started.
+    pub async fn edit(&self, command_line: &str, editor: &str) -> Output {
+        let mut command = self.command(command_line);
+        self.finish(command.env("KUBE_EDITOR", editor), "").await
+    }
+
+    async fn finish(&self, command: &mut Command, input: &str) -> Output {
+        let mut child = command.spawn().expect("kubectl starts");
         let mut stdin = child.stdin.take().expect("standard input is a pipe");
         stdin
             .write_all(input.as_bytes())
@@ -57,6 +72,7 @@ impl Kubectl {
         let output = child.wait_with_output().await.expect("kubectl ends");
         Output {
             success: output.status.success(),
+            code: output.status.code(),
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
             stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
         }

@@ -19,13 +19,53 @@ impl TestNamespace {
         let name = format!("{prefix}-{}", &uuid::Uuid::new_v4().simple().to_string()[..8]);
         let kubectl = installation.kubectl();
         kubectl.run(&format!("create namespace {name}")).await.ok();
-        let consent = include_str!("../../apiservice/roles-runner.yaml").replace("${NAMESPACE}", &name);
-        kubectl.run_with_input("apply -f -", &consent).await.ok();
+        kubectl
+            .run_with_input("apply -f -", &Self::consent(&name))
+            .await
+            .ok();
         kubectl
             .run(&format!("create serviceaccount builder-sa -n {name}"))
             .await
             .ok();
         Self { name, kubectl }
+    }
+
+    /// A namespace that was created in another way.
+    #[must_use]
+    pub fn existing(installation: &Installation, name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            kubectl: installation.kubectl(),
+        }
+    }
+
+    /// What lets builds run in a namespace, as YAML.
+    #[must_use]
+    pub fn consent(name: &str) -> String {
+        include_str!("../../apiservice/roles-runner.yaml").replace("${NAMESPACE}", name)
+    }
+
+    /// The same namespace, as another kubectl or user sees it.
+    #[must_use]
+    pub fn by(&self, kubectl: Kubectl) -> Self {
+        Self {
+            name: self.name.clone(),
+            kubectl,
+        }
+    }
+
+    /// Runs `kubectl edit` in the namespace; the editor is a command line as `sed -i ...`.
+    pub async fn edit(&self, object: &str, editor: &str) -> crate::Output {
+        self.kubectl
+            .edit(&format!("edit {object} -n {}", self.name), editor)
+            .await
+    }
+
+    /// Runs a command of kubectl in the namespace that reads its input (`-f -`).
+    pub async fn kubectl_with_input(&self, command_line: &str, input: &str) -> crate::Output {
+        self.kubectl
+            .run_with_input(&format!("{command_line} -n {}", self.name), input)
+            .await
     }
 
     /// Runs a command of kubectl in the namespace.
@@ -37,9 +77,7 @@ impl TestNamespace {
 
     /// Creates what the text holds, in the namespace.
     pub async fn create_objects(&self, yaml: &str) -> crate::Output {
-        self.kubectl
-            .run_with_input(&format!("create -n {} -f -", self.name), yaml)
-            .await
+        self.kubectl_with_input("create -f -", yaml).await
     }
 
     /// Steers the pods of a build by the pod driver's ConfigMap: `outcomes` by the name of the Build.
@@ -58,13 +96,19 @@ impl TestNamespace {
 
     /// A Shipwright Build of that name.
     pub async fn build(&self, name: &str) {
-        let build = serde_json::json!({"apiVersion": "shipwright.io/v1beta1", "kind": "Build",
-            "metadata": {"name": name},
+        let build = Self::build_object(name, &self.name);
+        self.create_objects(&build.to_string()).await.ok();
+    }
+
+    /// The manifest of a Shipwright Build.
+    #[must_use]
+    pub fn build_object(name: &str, namespace: &str) -> Value {
+        serde_json::json!({"apiVersion": "shipwright.io/v1beta1", "kind": "Build",
+            "metadata": {"name": name, "namespace": namespace},
             "spec": {
                 "source": {"type": "Git", "git": {"url": "https://github.com/shipwright-io/sample-go"}},
                 "strategy": {"name": "buildah", "kind": "ClusterBuildStrategy"},
-                "output": {"image": "registry.example.com/a/b:latest"}}});
-        self.create_objects(&build.to_string()).await.ok();
+                "output": {"image": "registry.example.com/a/b:latest"}}})
     }
 
     /// An order for a Build; `spec` is merged over a minimal one.

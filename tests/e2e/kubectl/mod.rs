@@ -1,4 +1,9 @@
-//! kubectl, as a person uses it on native resources.
+//! kubectl, as a person uses it on native resources: the current one, and Debian's, years older.
+
+mod events;
+mod reads;
+mod waits;
+mod writes;
 
 use std::time::Duration;
 

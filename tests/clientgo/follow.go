@@ -1,0 +1,229 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/dynamic/dynamicinformer"
+	"k8s.io/client-go/metadata"
+	"k8s.io/client-go/metadata/metadatainformer"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/cache"
+	watchtools "k8s.io/client-go/tools/watch"
+)
+
+// follow makes changes while a dynamic informer, a metadata informer and a
+// RetryWatcher look on, and expects each to see every change once and in
+// order, those before the server's restart and those after it.
+func follow(ctx context.Context, s scenario) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	lists := &listRecorder{}
+	followers, err := s.followers(ctx, lists)
+	if err != nil {
+		return err
+	}
+	var made []change
+	before := []step{{"create", "a"}, {"create", "b"}, {"label", "a"}, {"label", "b"}, {"label", "a"}, {"delete", "a"}}
+	after := []step{{"create", "c"}, {"label", "b"}, {"label", "c"}, {"delete", "b"}}
+	for i, steps := range [][]step{before, after} {
+		if i > 0 {
+			if err := restarted(); err != nil {
+				return err
+			}
+		}
+		for _, step := range steps {
+			change, err := s.make(ctx, step, len(made))
+			if err != nil {
+				return err
+			}
+			made = append(made, change)
+		}
+		for _, follower := range followers {
+			if err := eventually(ctx, func() error { return follower.saw(made) }); err != nil {
+				return err
+			}
+		}
+	}
+	return lists.onlyStreaming()
+}
+
+// step is a change to be made: a verb and the name of an order.
+type step struct{ verb, name string }
+
+// change is one event of one object. The version of a deletion is known to
+// watchers only, and empty in what is expected.
+type change struct {
+	event         watch.EventType
+	name, version string
+}
+
+// make makes one change; number makes labels differ.
+func (s scenario) make(ctx context.Context, step step, number int) (change, error) {
+	switch step.verb {
+	case "create":
+		order, err := s.create(ctx, step.name, nil)
+		if err != nil {
+			return change{}, err
+		}
+		return change{watch.Added, step.name, order.GetResourceVersion()}, nil
+	case "label":
+		patch := fmt.Appendf(nil, `{"metadata":{"labels":{"step":"%d"}}}`, number)
+		order, err := s.user.Patch(ctx, step.name, types.MergePatchType, patch, metav1.PatchOptions{})
+		if err != nil {
+			return change{}, fmt.Errorf("label %s: %w", step.name, err)
+		}
+		return change{watch.Modified, step.name, order.GetResourceVersion()}, nil
+	default:
+		if err := s.user.Delete(ctx, step.name, metav1.DeleteOptions{}); err != nil {
+			return change{}, fmt.Errorf("delete %s: %w", step.name, err)
+		}
+		return change{watch.Deleted, step.name, ""}, nil
+	}
+}
+
+// followers starts all that look on, and returns when each has begun.
+func (s scenario) followers(ctx context.Context, lists *listRecorder) ([]*follower, error) {
+	informed := rest.CopyConfig(s.config)
+	informed.Wrap(lists.wrap)
+	objects, err := dynamic.NewForConfig(informed)
+	if err != nil {
+		return nil, err
+	}
+	partial, err := metadata.NewForConfig(informed)
+	if err != nil {
+		return nil, err
+	}
+	objectFactory := dynamicinformer.NewFilteredDynamicSharedInformerFactory(objects, 0, s.namespace, nil)
+	partialFactory := metadatainformer.NewFilteredSharedInformerFactory(partial, 0, s.namespace, nil)
+	whole, err := inform("dynamic informer", objectFactory.ForResource(orders).Informer())
+	if err != nil {
+		return nil, err
+	}
+	meta, err := inform("metadata informer", partialFactory.ForResource(orders).Informer())
+	if err != nil {
+		return nil, err
+	}
+	objectFactory.Start(ctx.Done())
+	partialFactory.Start(ctx.Done())
+	synced := []cache.InformerSynced{objectFactory.ForResource(orders).Informer().HasSynced, partialFactory.ForResource(orders).Informer().HasSynced}
+	if !cache.WaitForCacheSync(ctx.Done(), synced...) {
+		return nil, errors.New("the informers did not sync")
+	}
+	retrying := &follower{name: "RetryWatcher"}
+	return []*follower{whole, meta, retrying}, s.retry(ctx, retrying)
+}
+
+// retry lets a RetryWatcher begin at the version of a list.
+func (s scenario) retry(ctx context.Context, to *follower) error {
+	list, err := s.user.List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return err
+	}
+	source := &cache.ListWatch{WatchFuncWithContext: func(ctx context.Context, options metav1.ListOptions) (watch.Interface, error) {
+		return s.user.Watch(ctx, options)
+	}}
+	watcher, err := watchtools.NewRetryWatcherWithContext(ctx, list.GetResourceVersion(), source)
+	if err != nil {
+		return err
+	}
+	go func() {
+		for event := range watcher.ResultChan() {
+			to.see(event.Type, event.Object)
+		}
+	}()
+	return nil
+}
+
+// follower records what one of them sees.
+type follower struct {
+	name string
+	mu   sync.Mutex
+	seen []change
+}
+
+// inform returns a follower of what an informer tells its handlers.
+func inform(name string, informer cache.SharedIndexInformer) (*follower, error) {
+	f := &follower{name: name}
+	_, err := informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
+		AddFunc:    func(object any) { f.see(watch.Added, object) },
+		UpdateFunc: func(_, object any) { f.see(watch.Modified, object) },
+		DeleteFunc: func(object any) { f.see(watch.Deleted, object) },
+	})
+	return f, err
+}
+
+func (f *follower) see(event watch.EventType, object any) {
+	if event == watch.Bookmark {
+		return
+	}
+	accessor, err := meta.Accessor(object)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if err != nil {
+		// An error of a watch, or a deletion that was missed: neither is expected.
+		f.seen = append(f.seen, change{event: watch.Error, name: fmt.Sprintf("%s %v", event, object)})
+		return
+	}
+	f.seen = append(f.seen, change{event, accessor.GetName(), accessor.GetResourceVersion()})
+}
+
+// saw compares with what was made. Versions grow, so that equal lists mean
+// every change once and in order.
+func (f *follower) saw(made []change) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if len(f.seen) < len(made) {
+		return fmt.Errorf("%s saw %v of %v", f.name, f.seen, made)
+	}
+	for i, seen := range f.seen {
+		if i >= len(made) || seen.event != made[i].event || seen.name != made[i].name ||
+			made[i].version != "" && seen.version != made[i].version {
+			return fmt.Errorf("%s saw %v instead of %v", f.name, f.seen, made)
+		}
+	}
+	return nil
+}
+
+// listRecorder looks at how informers get their first state.
+type listRecorder struct {
+	mu              sync.Mutex
+	streamed, plain int
+}
+
+func (l *listRecorder) wrap(next http.RoundTripper) http.RoundTripper {
+	return roundTripper(func(request *http.Request) (*http.Response, error) {
+		query := request.URL.Query()
+		l.mu.Lock()
+		switch {
+		case query.Get("sendInitialEvents") == "true":
+			l.streamed++
+		case query.Get("watch") != "true":
+			l.plain++
+		}
+		l.mu.Unlock()
+		return next.RoundTrip(request)
+	})
+}
+
+// onlyStreaming says whether every first state came as a streaming list.
+func (l *listRecorder) onlyStreaming() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.plain > 0 || l.streamed < 2 {
+		return fmt.Errorf("informers made %d streaming and %d plain lists", l.streamed, l.plain)
+	}
+	return nil
+}
+
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (r roundTripper) RoundTrip(request *http.Request) (*http.Response, error) { return r(request) }
