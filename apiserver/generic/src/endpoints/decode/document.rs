@@ -7,7 +7,7 @@
 
 mod path;
 
-use std::fmt;
+use std::{fmt, panic, thread};
 
 use serde::de::{DeserializeSeed, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, de};
@@ -23,6 +23,10 @@ pub(crate) const DEPTH_MAX: usize = 100;
 
 /// The deepest nesting of a YAML document.
 const YAML_DEPTH_MAX: usize = 64;
+
+/// The stack of who reads YAML. Its reader needs up to 32 KiB for each level in a build for tests, which
+/// the threads that serve requests do not have.
+const YAML_STACK_BYTES: usize = 8 * 1024 * 1024;
 
 /// The most nodes of a YAML document after its aliases are followed.
 const YAML_NODES_MAX: usize = 100_000;
@@ -45,8 +49,21 @@ impl Document {
         serde_json::from_slice(text).map_err(|error| error.to_string())
     }
 
-    /// Reads one YAML document. Bounds on depth and aliases keep a short text from becoming a large value.
+    /// Reads one YAML document on a stack that is deep enough for the deepest one. Few clients send YAML:
+    /// kubectl makes JSON of it.
     pub(crate) fn from_yaml(text: &[u8]) -> Result<Self, String> {
+        thread::scope(|scope| {
+            let reader = thread::Builder::new()
+                .name("yaml".to_owned())
+                .stack_size(YAML_STACK_BYTES)
+                .spawn_scoped(scope, || Self::read_yaml(text))
+                .map_err(|error| format!("no thread to read YAML with: {error}"))?;
+            reader.join().unwrap_or_else(|cause| panic::resume_unwind(cause))
+        })
+    }
+
+    /// Bounds on depth and aliases keep a short text from becoming a large value.
+    fn read_yaml(text: &[u8]) -> Result<Self, String> {
         let budget = serde_saphyr::budget! {
             max_depth: YAML_DEPTH_MAX,
             max_nodes: YAML_NODES_MAX,
