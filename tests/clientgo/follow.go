@@ -31,29 +31,45 @@ func follow(ctx context.Context, s scenario) error {
 	if err != nil {
 		return err
 	}
-	var made []change
 	before := []step{{"create", "a"}, {"create", "b"}, {"label", "a"}, {"label", "b"}, {"label", "a"}, {"delete", "a"}}
+	// An informer that finds the server away lists anew, and sees of what
+	// happened until then the last state alone. So all have seen one order
+	// arrive before anything else happens.
+	marker := []step{{"create", "marker"}}
 	after := []step{{"create", "c"}, {"label", "b"}, {"label", "c"}, {"delete", "b"}}
-	for i, steps := range [][]step{before, after} {
-		if i > 0 {
-			if err := restarted(); err != nil {
-				return err
-			}
+	made, err := s.makeSeen(ctx, before, nil, followers)
+	if err != nil {
+		return err
+	}
+	if err := lists.onlyStreaming(); err != nil {
+		return err
+	}
+	if err := restarted(); err != nil {
+		return err
+	}
+	if made, err = s.makeSeen(ctx, marker, made, followers); err != nil {
+		return err
+	}
+	_, err = s.makeSeen(ctx, after, made, followers)
+	return err
+}
+
+// makeSeen makes further changes, and waits until all followers have seen
+// these and all that were made before, and nothing else.
+func (s scenario) makeSeen(ctx context.Context, steps []step, made []change, followers []*follower) ([]change, error) {
+	for _, step := range steps {
+		change, err := s.make(ctx, step, len(made))
+		if err != nil {
+			return nil, err
 		}
-		for _, step := range steps {
-			change, err := s.make(ctx, step, len(made))
-			if err != nil {
-				return err
-			}
-			made = append(made, change)
-		}
-		for _, follower := range followers {
-			if err := eventually(ctx, func() error { return follower.saw(made) }); err != nil {
-				return err
-			}
+		made = append(made, change)
+	}
+	for _, follower := range followers {
+		if err := eventually(ctx, func() error { return follower.saw(made) }); err != nil {
+			return nil, err
 		}
 	}
-	return lists.onlyStreaming()
+	return made, nil
 }
 
 // step is a change to be made: a verb and the name of an order.

@@ -70,11 +70,19 @@ impl Fleet {
             "spec": {"workType": "build", "buildRef": {"name": "app"}, "targets": targets}})
     }
 
+    /// Creates everything, the orders last: an agent may take them at once.
     async fn create(&self, objects: &[Value]) {
+        let (orders, others): (Vec<_>, Vec<_>) =
+            objects.iter().partition(|object| object["kind"] == "WorkOrder");
         let builds = self.names("build");
         let consents = builds.iter().map(|name| TestNamespace::consent(name));
-        let objects = objects.iter().map(Value::to_string).chain(consents);
-        let text = objects.collect::<Vec<_>>().join("\n---\n");
+        let others = others.iter().map(ToString::to_string);
+        let orders = orders.iter().map(ToString::to_string);
+        let text = others
+            .chain(consents)
+            .chain(orders)
+            .collect::<Vec<_>>()
+            .join("\n---\n");
         self.installation
             .kubectl()
             .run_with_input("apply -f -", &text)
