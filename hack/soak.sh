@@ -8,7 +8,8 @@ Usage: hack/soak.sh [--seed N] [--report FILE] [PART...]
 
 Parts, in order; all of them when none is named:
   requests     10,000 mutated requests: no defect, nothing invalid stored
-  model        200,000 histories of an order, and clients of several replicas that compare what they saw
+  model        200,000 histories of an order; 2,000 random operations of each writer on several replicas,
+               compared with what watchers saw
   crash        PostgreSQL killed with SIGKILL during 1,000 creates and 1,000 claims on two replicas, and the
                other crash tests of queue and storage
   outages      both replicas away for 3 minutes, then kube-apiserver, while builds run
@@ -18,7 +19,8 @@ Parts, in order; all of them when none is named:
   --report FILE  where the report goes (default: docs/reports/<day>-soak.md)
 
 Environment:
-  BROKKR_SOAK_REQUESTS, BROKKR_SOAK_HISTORIES, BROKKR_SOAK_ORDERS, BROKKR_SOAK_OUTAGE_SECONDS
+  BROKKR_SOAK_REQUESTS, BROKKR_SOAK_HISTORIES, BROKKR_SOAK_ORDERS, BROKKR_SOAK_OUTAGE_SECONDS,
+  STORAGE_MODEL_OPERATIONS
                       other sizes than those above
   CARGO_TARGET_DIR    where Rust is built (default: target)
 
@@ -33,6 +35,7 @@ REPORT=docs/reports/${DAY}-soak.md
 export BROKKR_SOAK_SEED=${DAY//-/}
 export BROKKR_SOAK_REQUESTS=${BROKKR_SOAK_REQUESTS:-10000}
 export BROKKR_SOAK_HISTORIES=${BROKKR_SOAK_HISTORIES:-200000}
+export STORAGE_MODEL_OPERATIONS=${STORAGE_MODEL_OPERATIONS:-2000}
 export BROKKR_SOAK_ORDERS=${BROKKR_SOAK_ORDERS:-1000}
 export BROKKR_SOAK_OUTAGE_SECONDS=${BROKKR_SOAK_OUTAGE_SECONDS:-180}
 
