@@ -74,6 +74,7 @@ pub fn rotate_authority(
     }
     let old = CertificateAuthority::load(dir, stem)?;
     let new = CertificateAuthority::create(common_name, validity)?;
+    let _held = hold(dir)?;
     replace_pair(&previous, &old.certificate_pem()?, &old.private_key_pem()?)?;
     replace_pair(
         &PairPaths::new(dir, stem),
@@ -93,6 +94,7 @@ pub fn roll_back(dir: &Path, stem: &str) -> Result<CertificateAuthority, Error> 
     let previous = under_way(dir, stem)?;
     let new = CertificateAuthority::load(dir, stem)?;
     let old = CertificateAuthority::load(dir, &previous_stem(stem))?;
+    let _held = hold(dir)?;
     replace_pair(
         &PairPaths::new(dir, stem),
         &old.certificate_pem()?,
@@ -143,12 +145,30 @@ pub fn authority_bundle(dir: &Path, stem: &str) -> Result<String, Error> {
             remedy: "a CA is made with the first certificate that it signs, such as by `serving`",
         });
     }
+    let _still = hold_still(dir)?;
     let mut bundle = read_text(&current)?;
     let previous = previous(dir, stem).certificate;
     if exists(&previous)? {
         bundle.push_str(&read_text(&previous)?);
     }
     Ok(bundle)
+}
+
+/// Keeps readers of the bundle out while the pairs change places: two files are not replaced in one step,
+/// and in between one of the CAs would be in neither.
+fn hold(dir: &Path) -> Result<File, Error> {
+    locked(dir, File::lock)
+}
+
+/// Keeps the pairs in their places while they are read.
+fn hold_still(dir: &Path) -> Result<File, Error> {
+    locked(dir, File::lock_shared)
+}
+
+/// The folder itself is locked, until the file returned is dropped.
+fn locked(dir: &Path, lock: fn(&File) -> io::Result<()>) -> Result<File, Error> {
+    let folder = File::open(dir).and_then(|folder| lock(&folder).map(|()| folder));
+    folder.map_err(|source| Error::file("lock", dir, source))
 }
 
 /// PEM text as an APIService's `caBundle` wants it: base64 on one line.

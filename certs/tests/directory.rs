@@ -211,6 +211,22 @@ fn rotation_is_turned_around_with_both_authorities_trusted() {
 }
 
 #[test]
+fn bundle_read_while_a_rotation_is_turned_around_holds_both_authorities() {
+    let dir = empty_dir("roll-back-read");
+    let old = load_or_create(&dir).unwrap().certificate_pem().unwrap();
+    let new = rotate_authority(&dir, SERVING_CA, "test-ca", Validity::authority_default()).unwrap();
+    let new = new.certificate_pem().unwrap();
+
+    std::thread::scope(|scope| {
+        let turning = scope.spawn(|| (0..20).for_each(|_| drop(roll_back(&dir, SERVING_CA).unwrap())));
+        while !turning.is_finished() {
+            let bundle = authority_bundle(&dir, SERVING_CA).unwrap();
+            assert!(bundle.contains(&old) && bundle.contains(&new), "{bundle}");
+        }
+    });
+}
+
+#[test]
 fn key_of_an_authority_that_others_can_read_is_refused_with_its_mode() {
     let dir = empty_dir("exposed");
     load_or_create(&dir).unwrap();
