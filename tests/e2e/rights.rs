@@ -29,7 +29,7 @@ const RARE: &[(&str, &str, &str)] = &[
     ("shipwright.io", "builds", "create"),
     // The claim protocol has more verbs than our agent uses when nothing goes wrong.
     ("work.brokkr.io", "agents", "get"),
-    ("work.brokkr.io", "agents/complete", "create"),
+    ("work.brokkr.io", "workorders/complete", "create"),
     ("work.brokkr.io", "workorders/claim", "create"),
     ("work.brokkr.io", "workorders/renew", "create"),
     ("work.brokkr.io", "workorders/release", "create"),
