@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"sync"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -66,7 +67,7 @@ func (s scenario) makeSeen(ctx context.Context, steps []step, made []change, fol
 	}
 	for _, follower := range followers {
 		if err := eventually(ctx, func() error { return follower.saw(made) }); err != nil {
-			return nil, err
+			return nil, fmt.Errorf("%s: %w", follower.name, err)
 		}
 	}
 	return made, nil
@@ -153,8 +154,9 @@ func (s scenario) retry(ctx context.Context, to *follower) error {
 	}
 	go func() {
 		for event := range watcher.ResultChan() {
-			to.see(event.Type, event.Object)
+			to.sawEvent(event)
 		}
+		to.add(change{event: "END"})
 	}()
 	return nil
 }
@@ -170,43 +172,72 @@ type follower struct {
 func inform(name string, informer cache.SharedIndexInformer) (*follower, error) {
 	f := &follower{name: name}
 	_, err := informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
-		AddFunc:    func(object any) { f.see(watch.Added, object) },
-		UpdateFunc: func(_, object any) { f.see(watch.Modified, object) },
-		DeleteFunc: func(object any) { f.see(watch.Deleted, object) },
+		AddFunc: func(object any) { f.sawObject(watch.Added, object) },
+		UpdateFunc: func(old, object any) {
+			// An informer that has listed anew tells all that it finds unchanged as updates.
+			if versionOf(old) != versionOf(object) {
+				f.sawObject(watch.Modified, object)
+			}
+		},
+		DeleteFunc: func(object any) { f.sawObject(watch.Deleted, object) },
 	})
 	return f, err
 }
 
-func (f *follower) see(event watch.EventType, object any) {
-	if event == watch.Bookmark {
+func versionOf(object any) string {
+	accessor, err := meta.Accessor(object)
+	if err != nil {
+		return ""
+	}
+	return accessor.GetResourceVersion()
+}
+
+func (f *follower) sawEvent(event watch.Event) {
+	if event.Type == watch.Error {
+		f.add(change{event: watch.Error, name: apierrors.FromObject(event.Object).Error()})
 		return
 	}
+	f.sawObject(event.Type, event.Object)
+}
+
+// sawObject adds what is no object too, such as the tombstone of a deletion
+// that was missed: none happens while an informer is away.
+func (f *follower) sawObject(event watch.EventType, object any) {
 	accessor, err := meta.Accessor(object)
+	if err != nil {
+		f.add(change{event: event, name: fmt.Sprintf("%T: %v", object, err)})
+		return
+	}
+	f.add(change{event, accessor.GetName(), accessor.GetResourceVersion()})
+}
+
+func (f *follower) add(seen change) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if err != nil {
-		// An error of a watch, or a deletion that was missed: neither is expected.
-		f.seen = append(f.seen, change{event: watch.Error, name: fmt.Sprintf("%s %v", event, object)})
-		return
-	}
-	f.seen = append(f.seen, change{event, accessor.GetName(), accessor.GetResourceVersion()})
+	f.seen = append(f.seen, seen)
 }
 
 // saw compares with what was made. Versions grow, so that equal lists mean
-// every change once and in order.
+// every change once and in order. What differs stays different.
 func (f *follower) saw(made []change) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if len(f.seen) < len(made) {
-		return fmt.Errorf("%s saw %v of %v", f.name, f.seen, made)
-	}
 	for i, seen := range f.seen {
-		if i >= len(made) || seen.event != made[i].event || seen.name != made[i].name ||
-			made[i].version != "" && seen.version != made[i].version {
-			return fmt.Errorf("%s saw %v instead of %v", f.name, f.seen, made)
+		if i == len(made) {
+			return final{fmt.Errorf("saw %v after all of %v", seen, made)}
+		}
+		if !seen.is(made[i]) {
+			return final{fmt.Errorf("saw %v instead of %v, after %v", seen, made[i], f.seen[:i])}
 		}
 	}
+	if len(f.seen) < len(made) {
+		return fmt.Errorf("saw %v and not %v", f.seen, made[len(f.seen):])
+	}
 	return nil
+}
+
+func (c change) is(made change) bool {
+	return c.event == made.event && c.name == made.name && (made.version == "" || c.version == made.version)
 }
 
 // listRecorder looks at how informers get their first state.

@@ -13,6 +13,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -128,13 +129,16 @@ func restarted() error {
 	return nil
 }
 
-// eventually asks until there is no error, and returns the last one when ctx
-// ends first.
+// final is an error that time does not mend.
+type final struct{ error }
+
+// eventually asks until there is no error or a final one, and returns the
+// last one when ctx ends first.
 func eventually(ctx context.Context, ask func() error) error {
 	for {
 		err := ask()
-		if err == nil {
-			return nil
+		if err == nil || errors.As(err, &final{}) {
+			return err
 		}
 		select {
 		case <-ctx.Done():

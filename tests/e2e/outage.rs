@@ -56,15 +56,18 @@ async fn c300_c305_c306_clients_and_the_deletion_of_namespaces_outlast_an_outage
     let _alone = disruption().await;
     let installation = Installation::shared().await;
     let run = unrelated_namespaces(installation).await;
-    let namespaces: [TestNamespace; 2] = [
+    let namespaces: [TestNamespace; 3] = [
+        TestNamespace::create(installation, "outage-go").await,
         TestNamespace::create(installation, "outage-runtime").await,
         TestNamespace::create(installation, "outage-rs").await,
     ];
 
-    // Given clients that have seen changes,
-    let mut runtime = Scenario::start("reconcile", installation, &namespaces[0], &[]).await;
-    let mut followers = Followers::start(installation, &namespaces[1]).await;
+    // Given clients of every kind that have seen changes,
+    let mut go = Scenario::start("follow", installation, &namespaces[0], &[]).await;
+    let mut runtime = Scenario::start("reconcile", installation, &namespaces[1], &[]).await;
+    let mut followers = Followers::start(installation, &namespaces[2]).await;
     followers.change("a", "b").await;
+    go.ready().await;
     runtime.ready().await;
 
     // when the server ends while namespaces that are not its business are deleted, and kube-apiserver notices,
@@ -88,7 +91,7 @@ async fn c300_c305_c306_clients_and_the_deletion_of_namespaces_outlast_an_outage
     };
     let clients = async {
         available(installation, "True").await;
-        tokio::join!(runtime.go_on(), followers.change("c", "d"));
+        tokio::join!(go.go_on(), runtime.go_on(), followers.change("c", "d"));
     };
     tokio::join!(gone, clients);
 }
