@@ -7,7 +7,7 @@
 //! 2. the run was cancelled;
 //! 3. `failureDetails.reason`, which the git step and build strategies write;
 //! 4. the condition's reason, for words that mean one thing (a missing strategy, a timeout);
-//! 5. the container that failed, its exit code and its message;
+//! 5. the container that failed: why it was terminated, its exit code and its message;
 //! 6. none: Unknown, with the engine's word kept.
 //!
 //! Reasons differ between Shipwright and Tekton versions (a newer Tekton's `StepFailed` shows through an older
@@ -20,8 +20,9 @@ use super::{Failure, Outcome, build_results};
 
 /// The exit code of Shipwright's image processing when a scan found vulnerabilities.
 const EXIT_VULNERABILITIES: i32 = 22;
-/// The exit code of a process the kernel killed, mostly for want of memory.
+/// The exit code of a process that got SIGKILL, for its memory or because its pod was deleted.
 const EXIT_KILLED: i32 = 137;
+
 /// What was seen of a build.
 #[derive(Clone, Copy, Debug)]
 pub struct Observed<'a> {
@@ -240,8 +241,12 @@ fn from_container(
 ) -> Option<&'static str> {
     let details = text(observed.build_run, "/status/failureDetails/message");
     let said = |words: &[&str]| contains_any(details, words);
-    if container.terminated_reason == "OOMKilled" || container.exit_code == Some(EXIT_KILLED) {
+    if container.terminated_reason == "OOMKilled" {
         return Some(reasons::OUT_OF_MEMORY);
+    }
+    // Whatever it was about to do, somebody ended it, and nobody says why: a pod deleted, a node drained.
+    if container.exit_code == Some(EXIT_KILLED) {
+        return Some(reasons::UNKNOWN);
     }
     match container.name {
         "step-image-processing" if container.exit_code == Some(EXIT_VULNERABILITIES) => {

@@ -1,6 +1,7 @@
 //! The mapping, row by row, on the shapes the real controllers write.
 
-use brokkr_apis::work::v1alpha1::{CompletionOutcome, FailureScope, Fence};
+use brokkr_apis::work::v1alpha1::reasons::{self, Policy};
+use brokkr_apis::work::v1alpha1::{CompletionOutcome, FailureClass, FailureScope, Fence, WorkOrderSpec};
 use serde_json::{Value, json};
 
 use super::build_run::{Observed, outcome, rejected_build};
@@ -213,8 +214,10 @@ fn the_failing_container_decides_when_no_reason_says_more() {
             "InvalidDockerfile",
         ),
         ("step-build", "", Some((1, "Error")), "TaskFailed"),
-        ("step-build", "", Some((137, "Error")), "OutOfMemory"),
+        ("step-build", "", Some((137, "OOMKilled")), "OutOfMemory"),
         ("step-build", "", Some((1, "OOMKilled")), "OutOfMemory"),
+        ("step-build", "", Some((137, "Error")), "Unknown"),
+        ("step-image-processing", "", Some((137, "Error")), "Unknown"),
         ("step-image-processing", "", None, "ImagePushFailed"),
         ("step-image-processing", "", Some((1, "Error")), "ImagePushFailed"),
         (
@@ -245,6 +248,31 @@ fn the_failing_container_decides_when_no_reason_says_more() {
             );
             assert_eq!(failure.exit_code, ended.map(|(code, _)| code));
         }
+    }
+}
+
+#[test]
+fn a_build_whose_pod_was_deleted_is_tried_again_and_one_that_ran_out_of_memory_is_not() {
+    let order = WorkOrderSpec {
+        work_type: "build".to_owned(),
+        ..WorkOrderSpec::default()
+    };
+    let rows = [
+        ("Error", FailureClass::Retryable),
+        ("OOMKilled", FailureClass::Permanent),
+    ];
+    for (terminated, class) in rows {
+        let message = format!("\"step-build\" exited with code 137: {terminated}");
+        let run = with_details(build_run("False", "Failed", &message), "", "", "step-build");
+        let executor = task_run("step-build", 137, terminated);
+        let ended = outcome(Observed {
+            executor: Some(&executor),
+            ..seen(&run)
+        });
+        let report = ended.unwrap().into_completion("uid", Fence(7));
+        let decided = reasons::decide(&reasons::Failure::reported(&report), &Policy::of(&order));
+        assert_eq!(decided.class, class, "{terminated}");
+        assert!(report.message.contains(&message), "{}", report.message);
     }
 }
 
