@@ -1,7 +1,11 @@
 //! The agent as a process: takes over what an earlier process left, claims, renews, and drains.
 //!
 //! Four loops share one [`ClaimTable`](crate::claim::ClaimTable): the doorbell watches, this one claims, another renews,
-//! a fourth reports on the agent itself. Each order runs in a task of its own.
+//! a fourth reports on the agent itself. Each order runs in a task of its own. What a kubelet is told of it all is in
+//! [`crate::health`].
+
+#[cfg(test)]
+mod tests;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -20,6 +24,7 @@ use crate::claim::Claim;
 use crate::cluster::{Cluster, ClusterError};
 use crate::doorbell::{self, OwnAgent};
 use crate::handler::Handlers;
+use crate::health::Health;
 use crate::hub::{Hub, HubError};
 use crate::options::CompletedConfig;
 use crate::renewal::Renewer;
@@ -64,6 +69,7 @@ pub enum SetupError {
 #[derive(Debug)]
 pub struct Agent {
     worker: Arc<Worker>,
+    health: Arc<Health>,
     own: watch::Sender<OwnAgent>,
     runs: TaskTracker,
     started: Instant,
@@ -94,6 +100,7 @@ impl Agent {
         Ok(Self {
             poll_interval: Duration::from_secs(worker.config.poll_interval_seconds),
             worker: Arc::new(worker),
+            health: Arc::default(),
             own: watch::Sender::default(),
             runs: TaskTracker::new(),
             started: Instant::now(),
@@ -116,6 +123,7 @@ impl Agent {
         let end = CancellationToken::new();
         let work = async {
             self.claim_until(&stop).await;
+            self.health.claiming.end();
             self.drain().await;
             end.cancel();
         };
@@ -133,7 +141,7 @@ impl Agent {
         info!("agent stopped");
     }
 
-    /// What is told of this process: ready from when its Agent object was seen until it is to stop.
+    /// What is told of this process: ready while it is registered and in touch, until it is to stop.
     fn told(&self, stop: &CancellationToken) -> Told {
         let mut registry = MetricsRegistry::default();
         process::register(&mut registry);
@@ -144,15 +152,18 @@ impl Agent {
             move || own.borrow().places(),
         );
         let (own, stop) = (self.own.subscribe(), stop.clone());
-        Told::new(registry, move || {
+        let (alive, ready) = (Arc::clone(&self.health), Arc::clone(&self.health));
+        let ready = move || {
             if stop.is_cancelled() {
                 return Err("draining");
             }
-            match own.borrow().registered {
-                true => Ok(()),
+            let own = own.borrow();
+            match own.registered {
+                true => ready.in_touch(own.lease()),
                 false => Err("the Agent object has not been seen on the hub yet"),
             }
-        })
+        };
+        Told::new(registry, move || alive.alive(), ready)
     }
 
     /// Claims whenever there is room and reason to: when rung (the first sight of the own object is a ring), when a
@@ -168,6 +179,7 @@ impl Agent {
         poll.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut more_to_have = false;
         loop {
+            self.health.claiming.beat(self.poll_interval);
             let rung = own.wait_for(|own| own.rings > answered);
             tokio::select! {
                 () = stop.cancelled() => return,
@@ -217,6 +229,7 @@ impl Agent {
         let request_id = Uuid::new_v4().to_string();
         let mut delay = RETRY_FIRST;
         loop {
+            self.health.claiming.beat(delay);
             match self.worker.hub.claim(&request_id, max, work_types).await {
                 Ok(items) => {
                     let claims: Vec<Claim> = items.into_iter().filter_map(Claim::from_item).collect();
@@ -260,10 +273,11 @@ impl Agent {
 
     /// Renews until the end. The first renewal has no items and lists what an earlier process has left.
     async fn renew_until(&self, end: &CancellationToken) {
-        let mut renewer = Renewer::new(&self.worker.hub, &self.worker.claims, self.own.borrow().lease());
+        let mut renewer = Renewer::new(&self.worker.hub, &self.worker.claims, &self.health);
         let mut own = self.own.subscribe();
         let mut answered = 0;
         loop {
+            self.health.renewing.beat(renewer.rest());
             let rung = own.wait_for(|own| own.rings > answered);
             let scope = tokio::select! {
                 () = end.cancelled() => return,
@@ -274,9 +288,10 @@ impl Agent {
                     crate::renewal::Scope::All
                 }
             };
+            let lease = self.own.borrow().lease();
             let unknown = tokio::select! {
                 () = end.cancelled() => return,
-                unknown = renewer.renew(scope) => unknown,
+                unknown = renewer.renew(scope, lease) => unknown,
             };
             self.adopt(unknown).await;
         }
@@ -286,6 +301,7 @@ impl Agent {
     async fn adopt(&self, unknown: Vec<HeldClaim>) {
         let takeover = self.started.elapsed() < TAKEOVER_PERIOD;
         for held in unknown {
+            self.health.renewing.beat(Duration::ZERO);
             let own = held.holder == self.worker.hub.holder();
             if !own && !takeover {
                 warn!(

@@ -14,6 +14,7 @@ pub mod cluster;
 pub mod config;
 pub mod doorbell;
 pub mod handler;
+pub mod health;
 pub mod hub;
 pub mod logging;
 pub mod metrics;

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
 use crate::claim::ClaimTable;
+use crate::health::Health;
 use crate::hub::{Hub, HubError};
 use crate::metrics::RenewalResult;
 
@@ -33,19 +34,19 @@ pub enum Scope {
 pub struct Renewer<'a> {
     hub: &'a Hub,
     claims: &'a ClaimTable,
-    default_lease: Duration,
+    health: &'a Health,
     next_renewal: Instant,
     not_before: Instant,
 }
 
 impl<'a> Renewer<'a> {
-    /// A renewer whose first renewal is due at once. `default_lease` counts while nothing is held.
-    pub fn new(hub: &'a Hub, claims: &'a ClaimTable, default_lease: Duration) -> Self {
+    /// A renewer whose first renewal is due at once.
+    pub fn new(hub: &'a Hub, claims: &'a ClaimTable, health: &'a Health) -> Self {
         let now = Instant::now();
         Self {
             hub,
             claims,
-            default_lease,
+            health,
             next_renewal: now,
             not_before: now,
         }
@@ -66,15 +67,21 @@ impl<'a> Renewer<'a> {
         }
     }
 
-    /// Renews, tells runs what concerns them, and returns the claims nobody here knows.
-    pub async fn renew(&mut self, scope: Scope) -> Vec<HeldClaim> {
+    /// How long [`due`](Self::due) waits at most.
+    pub fn rest(&self) -> Duration {
+        self.next_renewal.saturating_duration_since(Instant::now())
+    }
+
+    /// Renews, tells runs what concerns them, and returns the claims nobody here knows. `lease` is the agent's, which
+    /// says how soon it is heard of again while nothing is held.
+    pub async fn renew(&mut self, scope: Scope, lease: Duration) -> Vec<HeldClaim> {
         let now = Instant::now();
         let mut items = self.claims.renewals(scope == Scope::All, now);
         if scope == Scope::Progress && items.is_empty() {
             return Vec::new();
         }
         if scope == Scope::All {
-            let lease = self.claims.shortest_lease().unwrap_or(self.default_lease);
+            let lease = self.claims.shortest_lease().map_or(lease, |held| held.min(lease));
             self.next_renewal = now + lease / 3;
         }
         let mut listed = Vec::new();
@@ -100,6 +107,7 @@ impl<'a> Renewer<'a> {
                 return None;
             }
         };
+        self.health.renewed();
         debug!(
             renewed = items.len(),
             claims = status.claims.len(),

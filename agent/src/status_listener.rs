@@ -23,6 +23,8 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
+use crate::health::Complaint;
+
 /// Connections at once; a kubelet and two scrapers need three.
 const CONNECTIONS_MAX: usize = 32;
 
@@ -32,12 +34,13 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
 /// Pause after the system refused a connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-type Readiness = dyn Fn() -> Result<(), &'static str> + Send + Sync;
+type Check = dyn Fn() -> Result<(), Complaint> + Send + Sync;
 
 /// What is told.
 pub struct Told {
     registry: MetricsRegistry,
-    ready: Box<Readiness>,
+    alive: Box<Check>,
+    ready: Box<Check>,
 }
 
 /// A port that was taken and is not served yet.
@@ -45,13 +48,16 @@ pub struct Told {
 pub struct StatusListener(TcpListener);
 
 impl Told {
-    /// These metrics; ready when `ready` says so, else for the reason it gives.
+    /// These metrics; alive and ready when the checks say so, else not for the reason they give. They are asked at each
+    /// probe and must not wait.
     pub fn new(
         registry: MetricsRegistry,
-        ready: impl Fn() -> Result<(), &'static str> + Send + Sync + 'static,
+        alive: impl Fn() -> Result<(), Complaint> + Send + Sync + 'static,
+        ready: impl Fn() -> Result<(), Complaint> + Send + Sync + 'static,
     ) -> Self {
         Self {
             registry,
+            alive: Box::new(alive),
             ready: Box::new(ready),
         }
     }
@@ -61,11 +67,8 @@ impl Told {
             return plain(StatusCode::METHOD_NOT_ALLOWED, "only GET is served\n".to_owned());
         }
         match path {
-            "/healthz" => plain(StatusCode::OK, "ok".to_owned()),
-            "/readyz" => match (self.ready)() {
-                Ok(()) => plain(StatusCode::OK, "ok".to_owned()),
-                Err(why) => plain(StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")),
-            },
+            "/healthz" => probed((self.alive)()),
+            "/readyz" => probed((self.ready)()),
             "/metrics" => {
                 let mut response = Response::new(Full::from(self.registry.exposition()));
                 let format = HeaderValue::from_static(TEXT_FORMAT);
@@ -149,6 +152,13 @@ async fn serve_one(stream: TcpStream, told: Arc<Told>) {
         .serve_connection(TokioIo::new(stream), answering);
     if let Err(error) = served.await {
         debug!(%error, "a connection ended early");
+    }
+}
+
+fn probed(found: Result<(), Complaint>) -> Response<Full<Bytes>> {
+    match found {
+        Ok(()) => plain(StatusCode::OK, "ok".to_owned()),
+        Err(why) => plain(StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")),
     }
 }
 

@@ -462,16 +462,37 @@ fn secrets_are_mounted_as_directories_that_are_kept_up_to_date_and_never_put_int
 }
 
 #[test]
-fn one_agent_process_runs_at_a_time_and_nobody_calls_it() {
+fn one_agent_process_runs_at_a_time_and_nobody_but_the_kubelet_calls_it() {
     let deployment = one("Deployment", "brokkr-agent").object;
     let policy = one("NetworkPolicy", "brokkr-agent").object;
 
     assert_eq!(deployment["spec"]["replicas"], 1);
     assert_eq!(deployment["spec"]["strategy"]["type"], "Recreate");
-    assert!(pod(&deployment).1["ports"].is_null());
     assert_eq!(policy["spec"]["ingress"], Value::Array(Vec::new()));
     assert_eq!(
         policy["spec"]["podSelector"]["matchLabels"],
         deployment["spec"]["selector"]["matchLabels"]
     );
+}
+
+#[test]
+fn agent_is_probed_where_it_listens() {
+    let deployment = one("Deployment", "brokkr-agent").object;
+    let (_, container) = pod(&deployment);
+    let port = &container["ports"][0];
+    for (probe, path) in [("livenessProbe", "/healthz"), ("readinessProbe", "/readyz")] {
+        let request = &container[probe]["httpGet"];
+        assert_eq!(
+            (&request["path"], &request["port"]),
+            (&Value::from(path), &port["name"]),
+            "{probe}"
+        );
+        assert!(request["scheme"].is_null(), "{probe}: it speaks plain HTTP");
+    }
+    let kustomization = fs::read_to_string(directory().join("agent/kustomization.yaml")).unwrap();
+    let listens = format!(
+        "- BROKKR_AGENT_METRICS_BIND_ADDRESS=0.0.0.0:{}\n",
+        port["containerPort"]
+    );
+    assert!(kustomization.contains(&listens), "{listens}");
 }

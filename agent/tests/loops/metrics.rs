@@ -60,30 +60,41 @@ async fn until_listening(address: SocketAddr) {
     panic!("{address} is not served");
 }
 
+/// An agent that tells of itself, and where.
+async fn told(hub: &HubDouble, engine: &Engine) -> (Process, SocketAddr) {
+    let address = free_address().await;
+    let settings = Settings {
+        metrics_bind_address: Some(address),
+        ..Settings::default()
+    };
+    let process = Process::with(hub, engine, "h1", settings);
+    until_listening(address).await;
+    (process, address)
+}
+
+/// Waits until /readyz has this status, and returns what else it said.
+async fn until_ready(address: SocketAddr, expected: StatusCode) -> String {
+    for _ in 0..1200 {
+        let (status, text) = get(address, "GET", "/readyz").await;
+        if status == expected {
+            return text;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("/readyz never had status {expected}");
+}
+
 #[tokio::test]
 async fn work_and_calls_are_counted_and_told() {
     let (hub, engine) = (HubDouble::start().await, Engine::default());
-    let address = free_address().await;
-    let process = Process::with(
-        &hub,
-        &engine,
-        "h1",
-        Settings {
-            metrics_bind_address: Some(address),
-            ..Settings::default()
-        },
-    );
-    until_listening(address).await;
+    let (process, address) = told(&hub, &engine).await;
     hub.submit("order-1", "build", "Idempotent");
     until_scraped(address, "the order is held", |scrape| {
         scrape.sum("brokkr_agent_claims", &[("work_type", "build")]) == 1.0
             && scrape.sum("brokkr_agent_claimed_total", &[("work_type", "build")]) == 1.0
     })
     .await;
-    assert_eq!(
-        get(address, "GET", "/readyz").await,
-        (StatusCode::OK, "ok".to_owned())
-    );
+    assert_eq!(until_ready(address, StatusCode::OK).await, "ok");
 
     engine.finish("order-1");
     let ended = [("work_type", "build"), ("outcome", "succeeded")];
@@ -119,17 +130,7 @@ async fn work_and_calls_are_counted_and_told() {
 async fn agent_is_live_at_once_and_ready_when_the_hub_knows_it() {
     let (hub, engine) = (HubDouble::start().await, Engine::default());
     hub.state().down = true;
-    let address = free_address().await;
-    let process = Process::with(
-        &hub,
-        &engine,
-        "h1",
-        Settings {
-            metrics_bind_address: Some(address),
-            ..Settings::default()
-        },
-    );
-    until_listening(address).await;
+    let (process, address) = told(&hub, &engine).await;
     assert_eq!(get(address, "GET", "/healthz").await.0, StatusCode::OK);
     let (status, why) = get(address, "GET", "/readyz").await;
     assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
@@ -141,14 +142,33 @@ async fn agent_is_live_at_once_and_ready_when_the_hub_knows_it() {
     );
 
     hub.state().down = false;
-    for _ in 0..400 {
-        if get(address, "GET", "/readyz").await.0 == StatusCode::OK {
-            process.terminate();
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    panic!("never ready");
+    until_ready(address, StatusCode::OK).await;
+    process.terminate();
+}
+
+#[tokio::test]
+async fn agent_without_work_keeps_in_touch_and_is_unready_but_live_when_the_hub_falls_silent() {
+    let (hub, engine) = (HubDouble::start().await, Engine::default());
+    let (process, address) = told(&hub, &engine).await;
+    // Three times in the lease of the Agent object, which is 15 s here, and once more for its first sight.
+    until_scraped(address, "four renewals", |scrape| {
+        let answered = [("call", "renew"), ("result", "answered")];
+        scrape.sum("brokkr_agent_hub_requests_total", &answered) >= 4.0
+    })
+    .await;
+    until_ready(address, StatusCode::OK).await;
+
+    hub.state().down = true;
+    let why = until_ready(address, StatusCode::SERVICE_UNAVAILABLE).await;
+    assert!(why.contains("answered a renewal"), "{why}");
+    assert_eq!(
+        get(address, "GET", "/healthz").await,
+        (StatusCode::OK, "ok".to_owned())
+    );
+
+    hub.state().down = false;
+    until_ready(address, StatusCode::OK).await;
+    process.terminate();
 }
 
 #[tokio::test]
