@@ -45,7 +45,6 @@ pub async fn run(config: CompletedConfig) -> anyhow::Result<()> {
         .high_water_mark(Arc::new(ConfigMapMark::new(client.clone())))
         .after(migrated.clone().cancelled_owned())
         .start(&background);
-    storage.register_metrics(&mut metrics);
     let readings = QueueReadings::default();
     readings.register(&mut metrics, &counts, &storage);
     let reading = tokio::spawn(readings.run(storage.clone(), background.clone()));
@@ -75,6 +74,7 @@ pub async fn run(config: CompletedConfig) -> anyhow::Result<()> {
         authorizer: Arc::clone(&auth.authorizer),
         health: health(&storage, &namespaces),
         version: VersionInfo::of_crate(env!("CARGO_PKG_VERSION")),
+        storage: Some(storage.clone()),
         handler: Arc::new(handler),
     };
     let server = GenericApiServer::new(serving_options(&config).complete()?, parts);

@@ -52,6 +52,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         authorizer: authorizer(&options).await?,
         health: health(&storage, &namespaces),
         version: VersionInfo::of_crate(VERSION),
+        storage: Some(storage.clone()),
         handler: Arc::new(handler(&storage, namespaces)),
     };
     let server = GenericApiServer::new(serving_options(&options).complete()?, parts);

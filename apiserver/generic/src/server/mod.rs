@@ -35,6 +35,7 @@ use crate::authorization::Authorizer;
 use crate::endpoints::{ApiRequest, Endpoints, Response, ServedResource};
 use crate::filters::max_in_flight::MaxInFlight;
 use crate::filters::request_metrics::RequestMetrics;
+use crate::storage::Storage;
 
 pub use delegated_auth::{DelegatedAuth, DelegatedAuthError, DelegatedAuthOptions};
 pub use health::{HealthCheck, HealthChecks};
@@ -78,6 +79,8 @@ pub struct ServerParts {
     pub health: HealthChecks,
     /// What `/version` reports.
     pub version: VersionInfo,
+    /// Where the resources are kept, which has metrics of its own; none if nothing is.
+    pub storage: Option<Storage>,
     /// Everything else.
     pub handler: Arc<dyn Handler>,
 }
@@ -109,7 +112,8 @@ impl GenericApiServer {
         }
     }
 
-    /// Serves these metrics at `/metrics` besides its own; what is registered twice is a mistake.
+    /// Serves these metrics at `/metrics` besides its own and those of its storage; what is registered twice
+    /// is a mistake.
     #[must_use]
     pub fn metrics(mut self, metrics: MetricsRegistry) -> Self {
         self.metrics = metrics;
@@ -151,6 +155,9 @@ impl BoundServer {
         let config = &self.config;
         let max_in_flight = MaxInFlight::new(config.max_requests_in_flight, config.max_mutations_in_flight);
         let mut registry = self.metrics;
+        if let Some(storage) = &self.parts.storage {
+            storage.register_metrics(&mut registry);
+        }
         max_in_flight.register(
             &mut registry,
             config.max_requests_in_flight,
@@ -195,7 +202,7 @@ impl BoundServer {
     }
 }
 
-/// Adds the metrics that every server tells of itself, without a server: for a page that describes them.
+/// Adds the metrics that every server tells of itself, those of its storage apart, without a server: for a page that describes them.
 pub fn describe_metrics(registry: &mut MetricsRegistry) {
     MaxInFlight::new(1, 1).register(registry, 1, 1);
     let _ = RequestMetrics::register(registry, Vec::new());

@@ -11,7 +11,6 @@ use generic_apiserver::storage::{Storage, StorageOptions, migrator};
 use serde_json::{Value, json};
 use sqlx::postgres::PgConnection;
 use sqlx::{Connection, Executor};
-use telemetry::MetricsRegistry;
 use test_postgres::{TestDatabase, TestPostgres};
 use tokio_util::sync::CancellationToken;
 
@@ -87,9 +86,7 @@ impl Server {
             .resource(fischer::table())
             .start(&stop);
         let endpoints = Endpoints::new(vec![group(&storage)], setup.admission, "v1.2.3");
-        let mut metrics = MetricsRegistry::default();
-        storage.register_metrics(&mut metrics);
-        let address = serve(endpoints, setup.authorizer, metrics, &stop).await;
+        let address = serve(endpoints, setup.authorizer, &storage, &stop).await;
         let client = Client::connect(address, &Pki::shared().ca, &Pki::shared().jane).await;
         Self {
             client,

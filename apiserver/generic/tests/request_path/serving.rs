@@ -17,7 +17,7 @@ use generic_apiserver::registry::RegistryError;
 use generic_apiserver::server::{
     GenericApiServer, HealthChecks, ServerParts, ServingCertificate, ServingOptions, VersionInfo,
 };
-use telemetry::MetricsRegistry;
+use generic_apiserver::storage::Storage;
 use tokio_util::sync::CancellationToken;
 
 /// Every namespace exists and stays.
@@ -44,7 +44,7 @@ impl Authorizer for Everyone {
 pub(crate) async fn serve(
     endpoints: Endpoints,
     authorizer: Arc<dyn Authorizer>,
-    metrics: MetricsRegistry,
+    storage: &Storage,
     stop: &CancellationToken,
 ) -> SocketAddr {
     let pki = Pki::shared();
@@ -62,9 +62,10 @@ pub(crate) async fn serve(
         authorizer,
         health: HealthChecks::default(),
         version: VersionInfo::of_crate("1.2.3"),
+        storage: Some(storage.clone()),
         handler: Arc::new(endpoints),
     };
-    let server = GenericApiServer::new(options.complete().unwrap(), parts).metrics(metrics);
+    let server = GenericApiServer::new(options.complete().unwrap(), parts);
     let bound = server.bind().await.unwrap();
     let address = bound.address();
     tokio::spawn(bound.run(stop.clone()));

@@ -103,6 +103,7 @@ impl TestServer {
             authorizer: setup.authorizer,
             health: setup.health,
             version: VersionInfo::of_crate("1.2.3"),
+            storage: None,
             handler: Arc::new(echo),
         };
         let server = GenericApiServer::new(options.complete().expect("good options"), parts);

@@ -165,6 +165,7 @@ async fn serve(storage: &Storage, stop: &CancellationToken) -> SocketAddr {
         authorizer: Arc::new(Everyone),
         health: HealthChecks::default(),
         version: VersionInfo::of_crate("1.2.3"),
+        storage: Some(storage.clone()),
         handler: Arc::new(Endpoints::new(groups, Arc::new(AnyNamespace), "v1.2.3")),
     };
     let server = GenericApiServer::new(options.complete().unwrap(), parts);

@@ -10,6 +10,7 @@ mod bump;
 #[expect(dead_code, reason = "what else it can serves the library's own tests")]
 mod client;
 mod documents;
+mod metrics;
 mod server;
 #[path = "../../../../apiserver/generic/tests/request_path/serving.rs"]
 mod serving;

@@ -7,7 +7,6 @@ use generic_apiserver::storage::{Storage, StorageOptions, migrator};
 use serde_json::{Value, json};
 use sqlx::Connection;
 use sqlx::postgres::PgConnection;
-use telemetry::MetricsRegistry;
 use test_postgres::{TestDatabase, TestPostgres};
 use tokio_util::sync::CancellationToken;
 use wardle::BanFlunder;
@@ -40,7 +39,7 @@ impl Server {
         let admission = BanFlunder::after(Arc::new(AnyNamespace), storage.clone());
         let groups = vec![group(&storage)];
         let endpoints = Endpoints::new(groups, Arc::new(admission), "v0.1.0");
-        let address = serve(endpoints, Arc::new(Everyone), MetricsRegistry::default(), &stop).await;
+        let address = serve(endpoints, Arc::new(Everyone), &storage, &stop).await;
         let client = Client::connect(address, &Pki::shared().ca, &Pki::shared().jane).await;
         Self {
             client,
