@@ -3,6 +3,7 @@
 //! Strategies work on the resource's own Rust type; [`Object`] is what the generic code handles
 //! (upstream: `unstructured.Unstructured`). Nothing here knows storage or HTTP.
 
+use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -71,4 +72,9 @@ impl Object {
     pub fn to_typed<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
         serde_json::from_value(serde_json::to_value(self)?)
     }
+}
+
+/// Times of metadata are whole seconds on the wire, so they are so from the beginning.
+pub(crate) fn whole_seconds(time: Timestamp) -> Timestamp {
+    Timestamp::from_second(time.as_second()).unwrap_or(time)
 }

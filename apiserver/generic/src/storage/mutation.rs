@@ -23,14 +23,15 @@ use super::table::GroupResource;
 use super::types::Stored;
 use crate::object::Object;
 
-/// One object to write. The writer sets `metadata.resourceVersion`.
+/// One object to write. The writer sets `metadata.resourceVersion`, and `metadata.creationTimestamp` of a new
+/// object of an [`Update`] that has none: the database's clock, read under the lock.
 #[derive(Clone, Debug)]
 pub enum ObjectWrite {
     /// Insert; fails with `AlreadyExists` when the key is taken.
     Create {
         /// The resource.
         resource: GroupResource,
-        /// The new object; uid and creationTimestamp are set.
+        /// The new object; its uid is set.
         object: Object,
     },
     /// Replace the version `old`; fails with `Conflict` when it is no longer current.

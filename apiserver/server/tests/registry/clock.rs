@@ -55,6 +55,23 @@ async fn second_delete_shortens_also_when_this_machine_is_ahead() {
 }
 
 #[tokio::test]
+async fn an_order_lasts_as_long_as_it_says_however_wrong_this_machine_s_clock_is() {
+    let fixture = Fixture::with_clock("1 hour").await;
+    fixture.agent("east", &[]).await;
+
+    let order = fixture
+        .create("a", json!({"activeDeadlineSeconds": 600}))
+        .await
+        .unwrap();
+
+    let created = order.metadata.creation_timestamp.unwrap();
+    assert_eq!(hours_ahead(created.0), 1);
+    let left = "select extract(epoch from active_deadline - clock_timestamp())::bigint from work.work_orders";
+    let left = fixture.count(left).await;
+    assert!((570..=600).contains(&left), "{left} s left");
+}
+
+#[tokio::test]
 async fn backoff_is_counted_by_the_databases_clock() {
     let fixture = Fixture::with_clock("1 hour").await;
     fixture.agent("east", &[]).await;

@@ -6,7 +6,7 @@ use rand::seq::IndexedRandom;
 use uuid::Uuid;
 
 use super::Store;
-use crate::object::Object;
+use crate::object::{Object, whole_seconds};
 use crate::registry::context::RequestContext;
 use crate::registry::error::RegistryError;
 use crate::registry::metadata;
@@ -78,8 +78,9 @@ impl<S: Strategy> Store<S> {
         super::object_of(&*stored.map_err(|e| self.refused(e, typed))?)
     }
 
-    /// A dry run finds out whether the name is taken and stores nothing.
-    async fn dry_insert(&self, object: Object) -> Result<Object, RegistryError> {
+    /// A dry run finds out whether the name is taken and stores nothing; its time is not the storage's.
+    async fn dry_insert(&self, mut object: Object) -> Result<Object, RegistryError> {
+        object.metadata.creation_timestamp = Some(Time(whole_seconds(Timestamp::now())));
         let key = key_of(&object);
         match self.storage.get(self.resource, &key, Freshness::Latest).await {
             Err(StorageError::NotFound(_)) => Ok(object),
@@ -115,7 +116,8 @@ impl<S: Strategy> Store<S> {
             Scope::Cluster => None,
         };
         meta.uid = Some(Uuid::new_v4().to_string());
-        meta.creation_timestamp = Some(Time(whole_seconds(Timestamp::now())));
+        // The storage's clock sets it, with the write.
+        meta.creation_timestamp = None;
         meta.generation = Some(1);
         meta.resource_version = None;
         meta.deletion_timestamp = None;
@@ -136,11 +138,6 @@ impl<S: Strategy> Store<S> {
             ));
         }
     }
-}
-
-/// Times of metadata are whole seconds on the wire, so they are so from the beginning.
-pub(super) fn whole_seconds(time: Timestamp) -> Timestamp {
-    Timestamp::from_second(time.as_second()).unwrap_or(time)
 }
 
 pub(super) fn key_of(object: &Object) -> Key {

@@ -6,10 +6,9 @@ use futures::future::join_all;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 
-use super::create::whole_seconds;
 use super::update::{CONFLICT_RETRIES, is_released};
 use super::{Store, object_of};
-use crate::object::Object;
+use crate::object::{Object, whole_seconds};
 use crate::registry::context::RequestContext;
 use crate::registry::error::RegistryError;
 use crate::registry::rest::{DeleteRequest, Deleted, PropagationPolicy};

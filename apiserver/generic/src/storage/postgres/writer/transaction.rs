@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use sqlx::postgres::PgConnection;
 use sqlx::{Executor, Row, SqlSafeStr, SqlStr};
 
@@ -13,9 +14,10 @@ use super::judge::Judge;
 use super::set::{ErasedFollower, SetGroup};
 use super::stage::{Stage, Written};
 use crate::mutant;
+use crate::object::whole_seconds;
 use crate::storage::error::StorageError;
 use crate::storage::metrics::StorageMetrics;
-use crate::storage::mutation::Versions;
+use crate::storage::mutation::{ObjectWrite, Versions};
 use crate::storage::postgres::{Resources, change_log, statement};
 use crate::storage::resource_version::ResourceVersion;
 
@@ -80,7 +82,7 @@ impl<'a> Transaction<'a> {
         let start = versions.last();
         let mut written = Written::default();
         let answers = self
-            .updates(&mut batch.updates, &mut versions, &mut written)
+            .updates(&mut batch.updates, &mut versions, now, &mut written)
             .await?;
         for set in &mut batch.sets {
             self.set(set.as_mut(), &mut versions, now, &mut written).await?;
@@ -138,6 +140,7 @@ impl<'a> Transaction<'a> {
         &mut self,
         updates: &mut [PendingUpdate],
         versions: &mut Versions,
+        now: Timestamp,
         written: &mut Written,
     ) -> Result<Answers, StorageError> {
         if updates.is_empty() {
@@ -154,6 +157,7 @@ impl<'a> Transaction<'a> {
             let own = written.changes.len();
             let update = &mut pending.update;
             for write in std::iter::once(&mut update.object).chain(&mut update.further.objects) {
+                date(write, now);
                 stage.add(write, versions.draw(), written)?;
             }
             update
@@ -240,5 +244,13 @@ impl<'a> Transaction<'a> {
             .execute(&mut *self.connection)
             .await?;
         Ok(())
+    }
+}
+
+/// A new object is as old as the transaction, unless it says how old it is.
+fn date(write: &mut ObjectWrite, now: Timestamp) {
+    if let ObjectWrite::Create { object, .. } = write {
+        let created = &mut object.metadata.creation_timestamp;
+        created.get_or_insert_with(|| Time(whole_seconds(now)));
     }
 }
