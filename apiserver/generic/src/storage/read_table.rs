@@ -7,11 +7,12 @@
 use std::sync::Arc;
 
 use futures::StreamExt;
+use sqlx::postgres::PgConnection;
 
 use super::cacher::{Cacher, Filter};
 use super::continue_token::{ContinueToken, Position};
 use super::error::StorageError;
-use super::postgres::{Resource, object};
+use super::postgres::{self, Resource, object};
 use super::resource_version::ResourceVersion;
 use super::store::Storage;
 use super::table::GroupResource;
@@ -47,11 +48,11 @@ impl Storage {
         resource: &Resource,
         key: &Key,
     ) -> Result<Arc<Stored>, StorageError> {
-        let row = sqlx::query(resource.get.clone())
+        let query = sqlx::query(resource.get.clone())
             .bind(&key.namespace)
-            .bind(&key.name)
-            .fetch_optional(self.pool())
-            .await?;
+            .bind(&key.name);
+        let statement = async |connection: &mut PgConnection| query.fetch_optional(connection).await;
+        let row = postgres::read(self.pool(), self.inner.options.statement_timeout, statement).await?;
         let row = row.ok_or_else(|| StorageError::NotFound(key.clone()))?;
         object(resource, &row)
     }
@@ -73,7 +74,7 @@ impl Storage {
             None => self.list_version(options.version).await?,
         };
         let below = token.as_ref().map(ContinueToken::below).transpose()?;
-        let scan = Scan::new(self.pool(), resource, Filter::new(namespace, &options.selection));
+        let scan = Scan::new(self, resource, Filter::new(namespace, &options.selection));
         let page = scan.newest_first(version, below, options.limit).await?;
         if version < page.floor {
             let continue_from = token.map(|token| token.at_newest().encode());
@@ -129,7 +130,7 @@ impl Storage {
                 continue_from: None,
             });
         }
-        let scan = Scan::new(self.pool(), &cacher.resource, Filter::clone(filter));
+        let scan = Scan::new(self, &cacher.resource, Filter::clone(filter));
         let past = if initial_events {
             TableHistory::initial_events(scan, cacher, after, options.bookmarks)
         } else {

@@ -2,15 +2,17 @@
 //! of watches. What SQL can tell of a selection it is told; the rest is compared here.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use sqlx::postgres::{PgPool, PgRow};
+use sqlx::postgres::{PgConnection, PgPool, PgRow};
 use sqlx::{Postgres, QueryBuilder, Row};
 
 use super::cacher::Filter;
 use super::error::StorageError;
-use super::postgres::Resource;
+use super::postgres::{self, Resource};
 use super::resource_version::ResourceVersion;
 use super::selection::FieldRequirement;
+use super::store::Storage;
 use super::types::Stored;
 
 /// Rows read by one statement.
@@ -25,6 +27,7 @@ const PAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Reads of one resource's table, for one selection.
 pub(super) struct Scan {
     pool: PgPool,
+    statement_timeout: Duration,
     pub(super) resource: Arc<Resource>,
     pub(super) filter: Filter,
 }
@@ -46,9 +49,10 @@ pub(super) struct Chunk {
 }
 
 impl Scan {
-    pub(super) fn new(pool: &PgPool, resource: &Arc<Resource>, filter: Filter) -> Self {
+    pub(super) fn new(storage: &Storage, resource: &Arc<Resource>, filter: Filter) -> Self {
         Self {
-            pool: pool.clone(),
+            pool: storage.pool().clone(),
+            statement_timeout: storage.inner.options.statement_timeout,
             resource: Arc::clone(resource),
             filter,
         }
@@ -130,7 +134,8 @@ impl Scan {
             " order by resource_version {order} limit {size}) t on true"
         ));
         query.push(format!(" order by t.resource_version {order}"));
-        let rows = query.build().fetch_all(&self.pool).await?;
+        let statement = async |connection: &mut PgConnection| query.build().fetch_all(connection).await;
+        let rows = postgres::read(&self.pool, self.statement_timeout, statement).await?;
         self.read(&rows, size)
     }
 

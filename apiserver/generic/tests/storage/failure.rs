@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use futures::future::join_all;
+use futures::{FutureExt, TryFutureExt};
 use generic_apiserver::storage::{
     Freshness, ListOptions, ListVersion, Storage, StorageError, StorageOptions, WatchStart,
 };
@@ -237,6 +238,38 @@ async fn a_storage_started_before_its_database_fills_its_caches_later() {
 
     eventually("the caches are filled", || async { storage.is_ready() }).await;
     assert!(storage.get(NOTES, &key("a"), Freshness::Latest).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_table_that_never_answers_a_read_is_given_up_in_time() {
+    let fixture = Fixture::new().await;
+    let proxy = Proxy::before(&fixture.database.connect_options()).unwrap();
+    let mut options = StorageOptions::new(proxy.connect_options());
+    options.statement_timeout = Duration::from_millis(500);
+    let storage = Storage::builder(options)
+        .resource(notes())
+        .resource(entries())
+        .start(&Default::default());
+    storage.record("e", "red").await;
+    storage.current_version().await.unwrap();
+    let (options, e) = (everything(), key("e"));
+    let reads = [
+        storage.get(ENTRIES, &e, Freshness::Any).map_ok(drop).boxed(),
+        storage.list(ENTRIES, &options).map_ok(drop).boxed(),
+    ];
+
+    for read in reads {
+        proxy.lose(Loss::Request, "from entries");
+        let ended = tokio::time::timeout(SOON, read).await.expect("it is given up");
+        assert!(proxy.has_lost());
+        assert!(
+            matches!(ended, Err(StorageError::Unreachable { ambiguous: false, .. })),
+            "{ended:?}"
+        );
+    }
+
+    // The connections that hang are not used again.
+    assert_eq!(names(&storage.list(ENTRIES, &everything()).await.unwrap()), ["e"]);
 }
 
 #[tokio::test]

@@ -51,6 +51,24 @@ pub(crate) fn pool(options: &StorageOptions) -> PgPool {
         .connect_lazy_with(session(options).application_name("apiserver-reads"))
 }
 
+/// Runs a statement on a connection of the pool. The server ends a statement that takes too long; one that
+/// hangs does not, so the wait ends here too. The connection goes with it: nobody knows where in its
+/// protocol it stands.
+pub(crate) async fn read<T>(
+    pool: &PgPool,
+    limit: Duration,
+    statement: impl AsyncFnOnce(&mut PgConnection) -> Result<T, sqlx::Error>,
+) -> Result<T, StorageError> {
+    let mut connection = pool.acquire().await?;
+    match tokio::time::timeout(limit, statement(&mut connection)).await {
+        Ok(answer) => Ok(answer?),
+        Err(_) => {
+            connection.close_on_drop();
+            Err(unreachable("a read was not answered in time"))
+        }
+    }
+}
+
 /// The server itself ends what takes too long, so that nothing holds the lock after its client is gone.
 fn session(options: &StorageOptions) -> PgConnectOptions {
     let milliseconds = options.statement_timeout.as_millis().to_string();

@@ -12,5 +12,5 @@ mod resources;
 pub(crate) mod writer;
 
 pub(crate) use change_log::object;
-pub(crate) use connection::{connect, pool, unreachable};
+pub(crate) use connection::{connect, pool, read, unreachable};
 pub(crate) use resources::{Resource, Resources, statement};
