@@ -18,7 +18,7 @@ pub(crate) const LIMIT: Duration = Duration::from_secs(120);
 static ONE: Mutex<()> = Mutex::const_new(());
 
 /// etcd, kube-apiserver and what else was asked for. Ends, and its directory goes, when dropped or when
-/// this process ends.
+/// this process ends: the program removes it, also that of the shared one, which nobody drops.
 pub(crate) struct Plane {
     program: Child,
     directory: PathBuf,
@@ -49,13 +49,14 @@ impl Plane {
             .args([
                 "up",
                 "--exit-on-stdin-close",
+                "--remove",
                 "--components",
                 components,
                 "--source",
             ])
             .arg(repository().join("tests/controlplane"))
             .arg("--dir")
-            .arg(directory.join("control-plane"))
+            .arg(&directory)
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .spawn()
@@ -72,7 +73,7 @@ impl Plane {
             let ended = plane.program.try_wait().expect("a child");
             assert!(ended.is_none(), "the control plane ended: {ended:?}");
             std::thread::sleep(Duration::from_millis(100));
-            let text = fs::read_to_string(plane.directory.join("control-plane/state.json"));
+            let text = fs::read_to_string(plane.directory.join("state.json"));
             plane.state = text.map_or(Value::Null, |text| serde_json::from_str(&text).expect("JSON"));
         }
         plane
@@ -135,6 +136,7 @@ impl Drop for Plane {
     fn drop(&mut self) {
         drop(self.program.stdin.take());
         let _ = self.program.wait();
+        // If it was killed, it has left its directory.
         let _ = fs::remove_dir_all(&self.directory);
     }
 }
