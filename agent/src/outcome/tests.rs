@@ -1,11 +1,14 @@
 //! The mapping, row by row, on the shapes the real controllers write.
 
-use brokkr_apis::work::v1alpha1::reasons::{self, Policy};
-use brokkr_apis::work::v1alpha1::{CompletionOutcome, FailureClass, FailureScope, Fence, WorkOrderSpec};
+mod cancelled;
+mod registration;
+mod report;
+
+use brokkr_apis::work::v1alpha1::FailureScope;
 use serde_json::{Value, json};
 
 use super::build_run::{Observed, outcome, rejected_build};
-use super::{Failure, MESSAGE_BYTES_MAX, Outcome, RESULTS_BYTES_MAX};
+use super::{Failure, Outcome};
 
 /// A BuildRun as Shipwright leaves it, with a TaskRun as its executor.
 fn build_run(status: &str, reason: &str, message: &str) -> Value {
@@ -252,31 +255,6 @@ fn the_failing_container_decides_when_no_reason_says_more() {
 }
 
 #[test]
-fn a_build_whose_pod_was_deleted_is_tried_again_and_one_that_ran_out_of_memory_is_not() {
-    let order = WorkOrderSpec {
-        work_type: "build".to_owned(),
-        ..WorkOrderSpec::default()
-    };
-    let rows = [
-        ("Error", FailureClass::Retryable),
-        ("OOMKilled", FailureClass::Permanent),
-    ];
-    for (terminated, class) in rows {
-        let message = format!("\"step-build\" exited with code 137: {terminated}");
-        let run = with_details(build_run("False", "Failed", &message), "", "", "step-build");
-        let executor = task_run("step-build", 137, terminated);
-        let ended = outcome(Observed {
-            executor: Some(&executor),
-            ..seen(&run)
-        });
-        let report = ended.unwrap().into_completion("uid", Fence(7));
-        let decided = reasons::decide(&reasons::Failure::reported(&report), &Policy::of(&order));
-        assert_eq!(decided.class, class, "{terminated}");
-        assert!(report.message.contains(&message), "{}", report.message);
-    }
-}
-
-#[test]
 fn a_reason_of_the_strategys_own_is_kept_as_the_source() {
     let run = with_details(
         build_run("False", "Failed", ""),
@@ -322,67 +300,6 @@ fn a_pod_denied_by_an_admission_policy_failed_verification() {
 }
 
 #[test]
-fn a_failed_registration_is_looked_through_to_the_build() {
-    let rows = [
-        (
-            "ClusterBuildStrategyNotFound",
-            "BuildStrategyNotFound",
-            FailureScope::Agent,
-        ),
-        (
-            "UnknownBuildStrategyKind",
-            "BuildStrategyNotFound",
-            FailureScope::Agent,
-        ),
-        (
-            "SpecOutputSecretRefNotFound",
-            "ReferenceNotFound",
-            FailureScope::Agent,
-        ),
-        (
-            "SpecSourceSecretRefNotFound",
-            "ReferenceNotFound",
-            FailureScope::Agent,
-        ),
-        (
-            "MultipleSecretRefNotFound",
-            "ReferenceNotFound",
-            FailureScope::Agent,
-        ),
-        (
-            "RemoteRepositoryUnreachable",
-            "GitRemoteFailed",
-            FailureScope::Order,
-        ),
-        ("NodePlatformNotFound", "NoMatchingNode", FailureScope::Agent),
-        ("SpecEnvNameForbidden", "InvalidSpec", FailureScope::Order),
-        ("OutputTimestampNotValid", "InvalidSpec", FailureScope::Order),
-    ];
-    for (word, normalised, scope) in rows {
-        let build =
-            json!({"metadata": {"name": "my-app"}, "status": {"registered": "False", "reason": word}});
-        let run = refused("BuildRegistrationFailed");
-        let from_run = failure(Observed {
-            build: Some(&build),
-            ..seen(&run)
-        });
-        let from_build = rejected_build(&build);
-        for failure in [from_run, from_build] {
-            assert_eq!((failure.reason, failure.scope), (normalised, scope), "{word}");
-            assert_eq!(failure.source_reason.as_deref(), Some(word));
-        }
-    }
-}
-
-#[test]
-fn a_failed_registration_without_its_build_is_read_from_the_message() {
-    let mut run = refused("BuildRegistrationFailed");
-    run["status"]["conditions"][0]["message"] =
-        json!("the Build is not registered correctly, build: my-app, reason: ClusterBuildStrategyNotFound");
-    assert_eq!(failure(seen(&run)).reason, "BuildStrategyNotFound");
-}
-
-#[test]
 fn a_run_without_a_final_condition_has_no_outcome() {
     let reasons = [
         "Started",
@@ -419,64 +336,6 @@ fn the_status_decides_the_end_and_not_the_reason() {
 }
 
 #[test]
-fn cancellation_is_told_from_a_stop_nobody_asked_for() {
-    let rows = [
-        ("BuildRunCanceled", false, true),
-        ("BuildRunCanceled", true, true),
-        ("Cancelled", true, true),
-        ("TaskRunCancelled", true, true),
-        ("Cancelled", false, false),
-        ("TaskRunCancelled", false, false),
-    ];
-    for (word, cancel_asked, cancelled) in rows {
-        let run = build_run("False", word, "");
-        let ended = outcome(Observed {
-            cancel_asked,
-            ..seen(&run)
-        });
-        assert_eq!(
-            matches!(ended, Some(Outcome::Cancelled { .. })),
-            cancelled,
-            "{word} {cancel_asked}"
-        );
-    }
-}
-
-#[test]
-fn a_cancelled_pipeline_run_is_confirmed_by_the_pipeline_run_alone() {
-    let run = in_pipeline_mode(build_run("False", "BuildRunCanceled", ""));
-    let running = json!({"status": {"conditions": [{"type": "Succeeded", "status": "Unknown"}]}});
-    let ended =
-        json!({"status": {"conditions": [{"type": "Succeeded", "status": "False", "reason": "Cancelled"}]}});
-    for (executor, confirmed) in [(None, false), (Some(&running), false), (Some(&ended), true)] {
-        match outcome(Observed {
-            executor,
-            ..seen(&run)
-        }) {
-            Some(Outcome::Cancelled {
-                child_confirmed_ended,
-                ..
-            }) => assert_eq!(child_confirmed_ended, confirmed),
-            other => panic!("expected Cancelled, got {other:?}"),
-        }
-    }
-}
-
-#[test]
-fn a_run_cancelled_before_it_began_has_run_nothing() {
-    match outcome(seen(&refused("BuildRunCanceled"))) {
-        Some(Outcome::Cancelled {
-            execution_started,
-            child_confirmed_ended,
-            ..
-        }) => {
-            assert!(!execution_started && child_confirmed_ended);
-        }
-        other => panic!("expected Cancelled, got {other:?}"),
-    }
-}
-
-#[test]
 fn results_of_a_succeeded_build_are_passed_on() {
     let mut run = build_run("True", "Succeeded", "All Steps have completed executing");
     run["status"]["output"] = json!({
@@ -495,26 +354,4 @@ fn results_of_a_succeeded_build_are_passed_on() {
         "vulnerabilities": [{"id": "CVE-1", "severity": "high"}, {"id": "CVE-2", "severity": "low"}],
     });
     assert_eq!(serde_json::to_value(results).unwrap(), expected);
-}
-
-#[test]
-fn a_report_keeps_to_the_limits_of_the_hub() {
-    let results = [
-        ("small", json!("kept")),
-        ("large", json!("x".repeat(RESULTS_BYTES_MAX))),
-    ];
-    let outcome = Outcome::Succeeded {
-        results: results
-            .into_iter()
-            .map(|(name, value)| (name.to_owned(), value))
-            .collect(),
-        message: "\u{e9}".repeat(MESSAGE_BYTES_MAX),
-    };
-    let report = outcome.into_completion("uid", Fence(7));
-    assert_eq!(report.outcome, CompletionOutcome::Succeeded);
-    assert!(report.message.len() <= MESSAGE_BYTES_MAX && report.message.ends_with("[cut]"));
-    assert_eq!(
-        serde_json::to_value(&report.results).unwrap(),
-        json!({"small": "kept", "leftOut": ["large"]})
-    );
 }

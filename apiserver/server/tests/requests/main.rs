@@ -12,10 +12,14 @@ mod refusal;
 mod server;
 
 mod bodies;
+mod changes;
 mod claims;
 mod crash;
 mod fuzz;
+mod manifests;
 mod orders;
 mod outage;
+mod protocol;
 mod queries;
 mod size;
+mod syntax;

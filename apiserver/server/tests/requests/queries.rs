@@ -4,12 +4,8 @@ use http::Method;
 use serde_json::{Value, json};
 
 use crate::client::Call;
-use crate::refusal::{Row, all_refused, row};
+use crate::refusal::{FORBIDDEN, INVALID, NOT_SUPPORTED, Row, all_refused, row};
 use crate::server::{AGENTS, GROUP, LOGS, ORDERS, Server, order, order_path};
-
-const FORBIDDEN: &str = "FieldValueForbidden";
-const INVALID: &str = "FieldValueInvalid";
-const NOT_SUPPORTED: &str = "FieldValueNotSupported";
 
 fn list(query: &str) -> Row {
     row(format!("list {query}"), Call::get(format!("{ORDERS}?{query}")))

@@ -5,6 +5,15 @@ use serde_json::Value;
 use crate::client::{Answer, Call, Client};
 use crate::server::Server;
 
+/// What a cause says of a field that is refused.
+pub(crate) const REQUIRED: &str = "FieldValueRequired";
+pub(crate) const INVALID: &str = "FieldValueInvalid";
+pub(crate) const FORBIDDEN: &str = "FieldValueForbidden";
+pub(crate) const NOT_SUPPORTED: &str = "FieldValueNotSupported";
+pub(crate) const TOO_LONG: &str = "FieldValueTooLong";
+pub(crate) const TOO_MANY: &str = "FieldValueTooMany";
+pub(crate) const DUPLICATE: &str = "FieldValueDuplicate";
+
 /// One bad request and its one right answer.
 pub(crate) struct Row {
     name: String,

@@ -2,6 +2,7 @@
 //! is written into objects and log entries.
 
 mod cells;
+mod ends;
 mod fixtures;
 mod laws;
 mod objects;
