@@ -177,7 +177,8 @@ impl Hub {
     ///
     /// # Errors
     ///
-    /// `Refused` with 409 if the fence is spent; the hub then keeps the report as a late one.
+    /// `Refused` with 409 if the fence is spent; the hub then keeps the report as a late one. While there is no Agent of
+    /// this name, `Unavailable`.
     pub async fn complete(
         &self,
         namespace: &str,
@@ -194,7 +195,8 @@ impl Hub {
         };
         let answer: AgentCompletion = self
             .create("complete", &self.agent_path("complete"), &completion)
-            .await?;
+            .await
+            .map_err(about_no_claim)?;
         let results = answer.status.unwrap_or_default().items;
         let result = results
             .into_iter()
@@ -293,6 +295,15 @@ impl Hub {
             ))),
         }
     }
+}
+
+/// A refusal of a batch as a whole says nothing about the claims in it: the Agent object is missing, perhaps only while
+/// it is being replaced.
+fn about_no_claim(error: HubError) -> HubError {
+    if error.is_gone() {
+        return HubError::Unavailable(error.to_string());
+    }
+    error
 }
 
 fn request<B: Serialize>(

@@ -49,6 +49,10 @@ pub(crate) struct State {
     pub(crate) concurrency: Option<Value>,
     /// Answers every call with 503.
     pub(crate) down: bool,
+    /// Has no Agent object: answers every call about it with 404.
+    pub(crate) unregistered: bool,
+    /// The paths of calls that were turned away for either.
+    pub(crate) turned_away: Vec<String>,
     /// Grants the next claim, and loses the answer.
     pub(crate) lose_next_claim: bool,
     version: i64,
@@ -165,8 +169,8 @@ impl HubDouble {
             .map(http_body_util::Collected::to_bytes)
             .unwrap_or_default();
         let mut state = self.state();
-        if state.down {
-            return status(503, "down");
+        if let Some(refusal) = state.turn_away(&path) {
+            return refusal;
         }
         if is_watch {
             drop(state);
@@ -220,6 +224,16 @@ impl HubDouble {
 }
 
 impl State {
+    fn turn_away(&mut self, path: &str) -> Option<Response<Body>> {
+        let refusal = match (self.down, self.unregistered) {
+            (true, _) => status(503, "down"),
+            (false, true) if path.contains("/agents") => status(404, "no such agent"),
+            _ => return None,
+        };
+        self.turned_away.push(path.to_owned());
+        Some(refusal)
+    }
+
     fn agent(&self) -> Value {
         json!({"apiVersion": "work.brokkr.io/v1alpha1", "kind": "Agent",
             "metadata": {"name": AGENT, "generation": 1, "resourceVersion": self.version.to_string()},
