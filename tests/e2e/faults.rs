@@ -5,8 +5,8 @@ use std::time::Duration;
 use brokkr_tests::{Installation, Part, TestNamespace, eventually};
 use serde_json::{Value, json};
 
-use crate::disruption;
 use crate::main_job::entry_of;
+use crate::{disruption, undisturbed};
 
 const LIMIT: Duration = Duration::from_secs(120);
 
@@ -114,4 +114,45 @@ async fn agent_restarted_after_its_lease_adopts_the_run_of_its_lost_attempt() {
         entry["status"]["retryCount"], 0,
         "a lost attempt is not charged to maxRetries"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn run_whose_creation_was_never_answered_is_gone_on_with() {
+    let _running = undisturbed().await;
+    let installation = Installation::shared().await;
+    let namespace = TestNamespace::create(installation, "lost-answer").await;
+    namespace.play(&[("app", json!({"outcome": "hang"}))]).await;
+    namespace.build("app").await;
+
+    // Given an order whose run is there, though the agent does not know,
+    namespace.order("app", "app", json!({"suspend": true})).await;
+    let order = namespace.get("workorder", "app").await.expect("the order");
+    let run = run_of_first_attempt(&order);
+    namespace.create_objects(&run.to_string()).await.ok();
+
+    // when the agent takes it and is told that the run exists,
+    namespace
+        .kubectl(r#"patch workorder app --type=merge -p {"spec":{"suspend":false}}"#)
+        .await
+        .ok();
+    eventually("the order has its run", LIMIT, || async {
+        let order = namespace.get("workorder", "app").await?;
+        (order["status"]["buildRunName"] == run["metadata"]["name"]).then_some(())
+    })
+    .await;
+    let_it_end(&namespace, "app").await;
+
+    // then that is the one run of the one attempt.
+    let entry = ended_once(&namespace, "app").await;
+    let attempts = entry["status"]["attempts"].as_array().map(Vec::len);
+    assert_eq!(attempts, Some(1), "{entry:#}");
+}
+
+/// The BuildRun that the agent creates for the first attempt of an order.
+fn run_of_first_attempt(order: &Value) -> Value {
+    let uid = order["metadata"]["uid"].as_str().expect("a uid");
+    json!({"apiVersion": "shipwright.io/v1beta1", "kind": "BuildRun",
+        "metadata": {"name": format!("wo-{}-a1", &uid.replace('-', "")[..12]),
+            "labels": {"work.brokkr.io/order-uid": uid}},
+        "spec": {"build": {"name": "app"}, "serviceAccount": "builder-sa"}})
 }

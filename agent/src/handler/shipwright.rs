@@ -67,7 +67,7 @@ impl WorkHandler for Shipwright {
         for name in earlier.map(|child| child.name.as_str()) {
             let found = get(&build_runs, name)
                 .await
-                .map_err(|error| failed(run, "get", name, &error))?;
+                .map_err(|error| unseen(run, name, &error))?;
             if let Some(found) =
                 found.filter(|found| is_child_of(found, &run.claim.uid) && is_worth_adopting(found))
             {
@@ -78,7 +78,7 @@ impl WorkHandler for Shipwright {
         let name = run.child_name();
         match get(&build_runs, &name)
             .await
-            .map_err(|error| failed(run, "get", &name, &error))?
+            .map_err(|error| unseen(run, &name, &error))?
         {
             None => Ok(None),
             Some(found) => own(run, &found).map(Some),
@@ -97,25 +97,14 @@ impl WorkHandler for Shipwright {
         let build = read_build(run).await.unwrap_or_default();
         let manifest = manifest::build_run(run, &kind.resource, build_name(run)?, &build);
         let name = manifest.name_any();
-        let refused = |error: &ClusterError| failed(run, "create", &name, error);
         let build_runs = run
             .cluster
             .write(&kind, run.namespace)
-            .map_err(|error| refused(&error))?;
+            .map_err(|error| failed(run, "create", &name, &error))?;
         let plain = PostParams::default();
-        let created = call(|| build_runs.create(&plain, &manifest)).await;
-        let child = match created {
+        let child = match call(|| build_runs.create(&plain, &manifest)).await {
             Ok(created) => reference(run, &created),
-            // Created by an earlier process, or by a call of this one whose answer was lost.
-            Err(ClusterError::AlreadyExists(_)) => {
-                let existing = call(|| build_runs.get(&name))
-                    .await
-                    .map_err(|error| refused(&error))?;
-                own(run, &existing)?
-            }
-            // It may have been created all the same.
-            Err(error @ ClusterError::Unavailable(_)) => return Err(refused(&error).run_may_be_alive()),
-            Err(error) => return Err(refused(&error)),
+            Err(refusal) => created_before(run, &kind, &name, &refusal).await?,
         };
         info!(
             build_run = child.name,
@@ -160,6 +149,31 @@ impl WorkHandler for Shipwright {
             Some(executor) => cancel_executor(run, &executor).await,
             None => Ok(()),
         }
+    }
+}
+
+/// The run whose creation was refused, if it is there all the same: created by an earlier process, or by a call of this
+/// one whose answer was lost. Read as the agent, since the runner may only write.
+async fn created_before(
+    run: Run<'_>,
+    kind: &ServedKind,
+    name: &str,
+    refusal: &ClusterError,
+) -> Result<ChildReference, Failure> {
+    match get(&run.cluster.read(kind, run.namespace), name).await {
+        Ok(Some(existing)) => own(run, &existing),
+        Ok(None) => Err(not_created(run, name, refusal)),
+        Err(error) => Err(unseen(run, name, &error)),
+    }
+}
+
+/// The failure of a creation that has left nothing to be seen. One without an answer may still take effect, and a run
+/// that was there a moment ago may have left pods.
+fn not_created(run: Run<'_>, name: &str, refusal: &ClusterError) -> Failure {
+    let failure = failed(run, "create", name, refusal);
+    match refusal {
+        ClusterError::Unavailable(_) | ClusterError::AlreadyExists(_) => failure.run_may_be_alive(),
+        _ => failure,
     }
 }
 
@@ -339,10 +353,25 @@ async fn patch(
     }
 }
 
+/// The failure of a look, as the agent, at a run that may be there.
+fn unseen(run: Run<'_>, name: &str, error: &ClusterError) -> Failure {
+    let reason = match error {
+        ClusterError::Forbidden(_) => reasons::FORBIDDEN,
+        _ => reasons::API_UNAVAILABLE,
+    };
+    let message = format!(
+        "cannot see whether BuildRun {name} is in namespace {}: {error}",
+        run.namespace
+    );
+    Failure::before_start(reason, message)
+        .of_agent()
+        .run_may_be_alive()
+}
+
 fn failed(run: Run<'_>, verb: &str, name: &str, error: &ClusterError) -> Failure {
     let attempted = Attempted {
         what: &format!("{verb} {name}"),
-        verbs: "get,create,patch",
+        verbs: "create,patch",
         resource: "buildruns.shipwright.io",
         namespace: run.namespace,
         runner: run.cluster.runner_account(),
