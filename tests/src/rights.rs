@@ -52,6 +52,15 @@ pub fn requests(audit_log: &Path, is_meant: impl Fn(&Value) -> bool) -> Vec<Valu
     records.filter(is_meant).collect()
 }
 
+/// The account whose rights a request needs: the one that was acted as, if another was.
+#[must_use]
+pub fn account(request: &Value) -> &str {
+    let acted_as = request["impersonatedUser"]["username"].as_str();
+    acted_as
+        .or(request["user"]["username"].as_str())
+        .unwrap_or_default()
+}
+
 /// The rights that requests for resources need.
 #[must_use]
 pub fn asked(requests: &[Value]) -> BTreeSet<Right> {
