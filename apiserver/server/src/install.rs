@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use futures::future::BoxFuture;
 use generic_apiserver::admission::NamespaceLifecycle;
 use generic_apiserver::endpoints::{ApiGroup, ApiVersion};
 use generic_apiserver::registry::{RegistryError, Store};
@@ -67,5 +68,9 @@ impl Namespaces for NamespaceLifecycle {
 
     async fn uid(&self, name: &str) -> Result<Option<String>, RegistryError> {
         Self::uid(self, name).await
+    }
+
+    fn replaced(&self, name: &str, uid: Option<String>) -> BoxFuture<'static, ()> {
+        Self::replaced(self, name, uid)
     }
 }

@@ -11,10 +11,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::StreamExt;
+use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::runtime::{WatchStreamExt, reflector, watcher};
 use kube::{Api, Client};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::{Admission, CreateAttributes};
@@ -31,6 +33,8 @@ const PROBE_INTERVAL: Duration = Duration::from_secs(5);
 #[derive(Clone)]
 pub struct NamespaceLifecycle {
     known: reflector::Store<Namespace>,
+    /// Changes after `known` does.
+    changed: watch::Receiver<()>,
     api: Api<Namespace>,
     reachable: Arc<AtomicBool>,
 }
@@ -50,8 +54,10 @@ impl NamespaceLifecycle {
         let (known, writer) = reflector::store();
         let events = watcher(api.clone(), watcher::Config::default()).default_backoff();
         let reachable = Arc::new(AtomicBool::new(false));
+        let (announce, changed) = watch::channel(());
         let following = Following {
             changes: reflector(writer, events).boxed(),
+            announce,
             api: api.clone(),
             reachable: Arc::clone(&reachable),
         };
@@ -60,6 +66,7 @@ impl NamespaceLifecycle {
         });
         let lifecycle = Self {
             known,
+            changed,
             api,
             reachable,
         };
@@ -98,6 +105,29 @@ impl NamespaceLifecycle {
         Ok(self.find(name).await?.and_then(|found| found.metadata.uid))
     }
 
+    /// Ends when there is another namespace of this name than the one with this uid; `None` = there was none. That
+    /// one is gone says nothing yet: what was written in it may still be on its way.
+    #[must_use]
+    pub fn replaced(&self, name: &str, uid: Option<String>) -> BoxFuture<'static, ()> {
+        let (known, mut changed) = (self.known.clone(), self.changed.clone());
+        let reference = reflector::ObjectRef::new(name);
+        Box::pin(async move {
+            loop {
+                changed.borrow_and_update();
+                if known
+                    .get(&reference)
+                    .is_some_and(|found| found.metadata.uid != uid)
+                {
+                    return;
+                }
+                if changed.changed().await.is_err() {
+                    // Namespaces are no longer followed: the server ends.
+                    std::future::pending::<()>().await;
+                }
+            }
+        })
+    }
+
     async fn find(&self, name: &str) -> Result<Option<Namespace>, RegistryError> {
         let reference = reflector::ObjectRef::new(name);
         if let Some(found) = self.known.get(&reference) {
@@ -114,6 +144,7 @@ impl NamespaceLifecycle {
 /// The task that follows the namespaces.
 struct Following {
     changes: BoxStream<'static, Result<watcher::Event<Namespace>, watcher::Error>>,
+    announce: watch::Sender<()>,
     api: Api<Namespace>,
     reachable: Arc<AtomicBool>,
 }
@@ -137,9 +168,12 @@ impl Following {
     }
 
     fn note(&self, change: Result<(), watcher::Error>) {
-        if let Err(error) = change {
-            tracing::warn!(%error, "namespaces cannot be watched; the last known ones are used");
-            self.reachable.store(false, Ordering::Relaxed);
+        match change {
+            Ok(()) => self.announce.send_replace(()),
+            Err(error) => {
+                tracing::warn!(%error, "namespaces cannot be watched; the last known ones are used");
+                self.reachable.store(false, Ordering::Relaxed);
+            }
         }
     }
 }

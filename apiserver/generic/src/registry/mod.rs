@@ -21,5 +21,5 @@ pub use rest::{
     RestStorage, RestSubresource,
 };
 pub use store::{ServedVersion, Store};
-pub use strategy::{DeleteOptions, Deletion, ReadyChange, Strategy};
+pub use strategy::{DeleteOptions, Deletion, ReadyChange, Seen, Strategy};
 pub use subresource::{NamedCreater, NamedGetter};

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use futures::future::BoxFuture;
 use serde_json::Value;
 
 use super::context::RequestContext;
@@ -32,6 +33,24 @@ pub enum Deletion<K> {
     /// It stays, changed so by the resource (a finalizer of its own, a phase); the store sets the
     /// deletion timestamp.
     Deferred(Box<K>),
+}
+
+/// Which objects with the name of a namespace are seen in it; all by default, for good.
+#[derive(Default)]
+pub struct Seen {
+    /// What an object must have beside that name.
+    pub fields: Vec<FieldRequirement>,
+    /// Ends when others are seen: a watch that began with these is expired then, and its client lists anew.
+    /// `None` = never.
+    pub until: Option<BoxFuture<'static, ()>>,
+}
+
+impl std::fmt::Debug for Seen {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Seen")
+            .field("fields", &self.fields)
+            .finish_non_exhaustive()
+    }
 }
 
 /// A change of an existing object, checked and ready to be written.
@@ -150,13 +169,13 @@ pub trait Strategy: Send + Sync + 'static {
         Ok(None)
     }
 
-    /// What an object must have beside the name of its namespace to be seen in it: for objects that outlive their
-    /// namespace. Added to every get, list and watch of one namespace, not to those of all.
+    /// Which objects with the name of a namespace are seen in it: for objects that outlive their namespace. Asked by
+    /// every get, list and watch of one namespace, not by those of all.
     ///
     /// # Errors
     /// When that cannot be found out.
-    async fn seen_in(&self, _namespace: &str) -> Result<Vec<FieldRequirement>, RegistryError> {
-        Ok(Vec::new())
+    async fn seen_in(&self, _namespace: &str) -> Result<Seen, RegistryError> {
+        Ok(Seen::default())
     }
 
     /// Turns a refusal of a named constraint into an error of the API.

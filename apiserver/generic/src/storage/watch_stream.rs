@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures::Stream;
+use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use rand::Rng;
 use tokio::sync::watch;
@@ -62,6 +63,8 @@ pub struct WatchStream {
     /// The closing bookmark of the initial events, still to come.
     initial_events_end: Option<ResourceVersion>,
     bookmarks: Option<Bookmarks>,
+    /// Ends when the selection no longer is what the consumer wants.
+    outdated: Option<BoxFuture<'static, ()>>,
     ended: bool,
 }
 
@@ -110,6 +113,7 @@ impl WatchStream {
             delivered: beginning.after,
             initial_events_end: closing.then_some(beginning.after),
             bookmarks,
+            outdated: None,
             ended: false,
         }
     }
@@ -120,6 +124,26 @@ impl WatchStream {
         if let Some(bookmarks) = &mut self.bookmarks {
             bookmarks.due = true;
         }
+    }
+
+    /// Ends the watch with `Expired` as soon as `outdated` ends: what it selects by no longer holds, and a watch
+    /// that went on after the last version it has seen would miss what others have seen meanwhile.
+    #[must_use]
+    pub fn expire_when(mut self, outdated: BoxFuture<'static, ()>) -> Self {
+        self.outdated = Some(outdated);
+        self
+    }
+
+    /// The error that ends the watch, once what it selects by no longer holds.
+    fn poll_outdated(&mut self, cx: &mut Context<'_>) -> Poll<StorageError> {
+        let Some(outdated) = &mut self.outdated else {
+            return Poll::Pending;
+        };
+        outdated.as_mut().poll(cx).map(|()| StorageError::Expired {
+            asked: self.delivered,
+            oldest: self.progress.borrow().unwrap_or(self.delivered),
+            continue_from: None,
+        })
     }
 
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<WatchEvent, StorageError>>> {
@@ -229,7 +253,10 @@ impl Stream for WatchStream {
         if stream.ended {
             return Poll::Ready(None);
         }
-        let next = std::task::ready!(stream.poll_event(cx));
+        let next = match stream.poll_outdated(cx) {
+            Poll::Ready(expired) => Some(Err(expired)),
+            Poll::Pending => std::task::ready!(stream.poll_event(cx)),
+        };
         match &next {
             Some(Ok(WatchEvent::Object(_, object))) => {
                 stream.delivered = stream.delivered.max(object.version);
@@ -237,6 +264,7 @@ impl Stream for WatchStream {
             Some(Ok(WatchEvent::Bookmark { version, .. })) => stream.delivered = *version,
             Some(Err(_)) | None => {
                 stream.ended = true;
+                stream.outdated = None;
                 stream.live = None;
                 stream.history = History::None;
             }

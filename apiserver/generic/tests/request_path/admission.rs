@@ -1,6 +1,7 @@
 //! Creates in namespaces that are absent or going.
 
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -98,4 +99,35 @@ async fn cluster_that_is_away_is_noticed_and_so_is_its_return() {
 
     namespaces.set_away(false);
     until(true).await;
+}
+
+#[tokio::test]
+async fn namespace_is_replaced_when_another_one_has_its_name() {
+    let namespaces = Namespaces::start(&[("team", false)]).await;
+    let lifecycle = &namespaces.lifecycle;
+    let mut replaced = lifecycle.replaced("team", Some("team".to_owned()));
+    let mut appeared = lifecycle.replaced("later", None);
+    let mut other = lifecycle.replaced("other", None);
+
+    namespaces.delete("team").await;
+    namespaces.create("later", "l1").await;
+    // Events are applied in order, so that the deletion has been heard of by now.
+    tokio::time::timeout(SOON, &mut appeared)
+        .await
+        .expect("the namespace that was absent is there");
+    assert_eq!(
+        futures::poll!(&mut replaced),
+        Poll::Pending,
+        "it is gone, no more"
+    );
+
+    namespaces.create("team", "t2").await;
+    tokio::time::timeout(SOON, &mut replaced)
+        .await
+        .expect("another namespace of the name");
+    assert_eq!(futures::poll!(&mut other), Poll::Pending);
+    let known_before = lifecycle.replaced("team", Some("team".to_owned()));
+    tokio::time::timeout(SOON, known_before)
+        .await
+        .expect("what was replaced already");
 }

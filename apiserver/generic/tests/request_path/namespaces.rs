@@ -23,7 +23,11 @@ pub(crate) struct Namespaces {
 }
 
 fn namespace(name: &str, terminating: bool) -> Value {
-    let mut metadata = json!({"name": name, "resourceVersion": "5", "uid": name});
+    namespace_with_uid(name, name, terminating)
+}
+
+fn namespace_with_uid(name: &str, uid: &str, terminating: bool) -> Value {
+    let mut metadata = json!({"name": name, "resourceVersion": "5", "uid": uid});
     if terminating {
         metadata["deletionTimestamp"] = json!("2024-01-01T00:00:00Z");
     }
@@ -70,7 +74,21 @@ impl Namespaces {
     /// Begins to delete a namespace; the watch hears of it.
     pub(crate) async fn terminate(&self, name: &str) {
         self.state.lock().unwrap().insert(name.to_owned(), true);
-        let event = json!({"type": "MODIFIED", "object": namespace(name, true)});
+        self.tell("MODIFIED", namespace(name, true)).await;
+    }
+
+    /// The watch hears that a namespace is gone.
+    pub(crate) async fn delete(&self, name: &str) {
+        self.tell("DELETED", namespace(name, true)).await;
+    }
+
+    /// The watch hears of a namespace with this uid.
+    pub(crate) async fn create(&self, name: &str, uid: &str) {
+        self.tell("ADDED", namespace_with_uid(name, uid, false)).await;
+    }
+
+    async fn tell(&self, kind: &str, object: Value) {
+        let event = json!({"type": kind, "object": object});
         let events = self.events.lock().unwrap().clone();
         events.expect("a watch").send(event).await.unwrap();
     }

@@ -45,6 +45,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use brokkr_apis::work::v1alpha1::{CancelNotice, HeldClaim, WorkOrderPhase, WorkOrderRenewalSpec};
+use futures::future::BoxFuture;
 use generic_apiserver::registry::RegistryError;
 use generic_apiserver::storage::{Storage, StorageBuilder, StorageError};
 use jiff::Timestamp;
@@ -78,6 +79,9 @@ pub trait Namespaces: Send + Sync + 'static {
     /// # Errors
     /// When that cannot be found out.
     async fn uid(&self, name: &str) -> Result<Option<String>, RegistryError>;
+
+    /// Ends when there is another namespace of this name than the one with this uid; `None` = there was none.
+    fn replaced(&self, name: &str, uid: Option<String>) -> BoxFuture<'static, ()>;
 }
 
 /// Adds the followers of the queue, in their order: rings need the targets.

@@ -17,6 +17,7 @@ use brokkr_apiserver::queue::{Namespaces, Queue, Sweeper, with_counted_followers
 use brokkr_apiserver::registry::agent::table as agent_table;
 use brokkr_apiserver::registry::work_order::table as order_table;
 use brokkr_apiserver::registry::work_order_log::table as log_table;
+use futures::future::BoxFuture;
 use generic_apiserver::object::Object;
 use generic_apiserver::registry::RegistryError;
 use generic_apiserver::storage::{
@@ -57,6 +58,10 @@ impl Namespaces for Terminating {
 
     async fn uid(&self, name: &str) -> Result<Option<String>, RegistryError> {
         Ok(Some(format!("uid of {name}")))
+    }
+
+    fn replaced(&self, _: &str, _: Option<String>) -> BoxFuture<'static, ()> {
+        Box::pin(std::future::pending())
     }
 }
 

@@ -13,6 +13,7 @@ use async_trait::async_trait;
 use brokkr_apiserver::install;
 use brokkr_apiserver::queue::metrics::QueueMetrics;
 use brokkr_apiserver::queue::{Namespaces, Queue, Sweeper};
+use futures::future::BoxFuture;
 use generic_apiserver::admission::{Admission, CreateAttributes};
 use generic_apiserver::authentication::UserInfo;
 use generic_apiserver::authorization::{Attributes, AuthorizationError, Authorizer, Decision};
@@ -135,6 +136,10 @@ impl Namespaces for Everywhere {
 
     async fn uid(&self, name: &str) -> Result<Option<String>, RegistryError> {
         Ok(Some(format!("uid of {name}")))
+    }
+
+    fn replaced(&self, _: &str, _: Option<String>) -> BoxFuture<'static, ()> {
+        Box::pin(std::future::pending())
     }
 }
 

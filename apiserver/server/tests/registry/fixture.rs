@@ -1,7 +1,6 @@
 //! The resource of orders on a database of its own, its queue, and short ways to ask.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -17,6 +16,7 @@ use brokkr_apiserver::registry::work_order::WorkOrderStrategy;
 use brokkr_apiserver::registry::work_order::table as order_table;
 use brokkr_apiserver::registry::work_order_log::WorkOrderLogStrategy;
 use brokkr_apiserver::registry::work_order_log::table as log_table;
+use futures::future::BoxFuture;
 use generic_apiserver::authentication::UserInfo;
 use generic_apiserver::authorization::{Attributes, AuthorizationError, Authorizer, Decision};
 use generic_apiserver::object::Object;
@@ -33,6 +33,7 @@ use serde_json::{Value, json};
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection};
 use test_postgres::{TestDatabase, TestPostgres};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 /// No condition in a test takes longer than this, on however busy a machine.
@@ -300,13 +301,17 @@ impl Fixture {
 /// Namespaces, none of which is being deleted. One of any name exists; it may be deleted and created anew.
 #[derive(Debug, Default)]
 pub(crate) struct Cluster {
-    generation: AtomicU64,
+    generation: watch::Sender<u64>,
 }
 
 impl Cluster {
     /// Deletes every namespace and creates another one of the same name.
     pub(crate) fn recreate_namespaces(&self) {
-        self.generation.fetch_add(1, Ordering::SeqCst);
+        self.generation.send_modify(|generation| *generation += 1);
+    }
+
+    fn uid_in(name: &str, generation: u64) -> String {
+        format!("{name}-{generation}")
     }
 }
 
@@ -317,7 +322,15 @@ impl Namespaces for Cluster {
     }
 
     async fn uid(&self, name: &str) -> Result<Option<String>, RegistryError> {
-        Ok(Some(format!("{name}-{}", self.generation.load(Ordering::SeqCst))))
+        Ok(Some(Self::uid_in(name, *self.generation.borrow())))
+    }
+
+    fn replaced(&self, name: &str, uid: Option<String>) -> BoxFuture<'static, ()> {
+        let (name, mut generation) = (name.to_owned(), self.generation.subscribe());
+        Box::pin(async move {
+            let other = |generation: &u64| Some(Self::uid_in(&name, *generation)) != uid;
+            drop(generation.wait_for(other).await);
+        })
     }
 }
 

@@ -6,7 +6,7 @@ use generic_apiserver::registry::{RegistryError, RestStorage};
 use generic_apiserver::storage::selection::FieldRequirement;
 use generic_apiserver::storage::{
     Freshness, Key, ListOptions, ListVersion, ResourceVersion, Selection, StorageError, WatchEvent,
-    WatchOptions, WatchStart,
+    WatchOptions, WatchStart, WatchStream,
 };
 use serde_json::json;
 
@@ -104,6 +104,48 @@ async fn entries_of_a_namespace_that_is_gone_are_seen_in_lists_of_all_alone() {
         ..everything()
     };
     assert_eq!(list(&fixture, None, of_old).await, [old]);
+}
+
+#[tokio::test]
+async fn watch_of_a_namespace_expires_when_another_one_takes_its_name() {
+    let fixture = Fixture::new().await;
+    fixture.agent("east", &[]).await;
+    let watch = async |namespace: Option<&str>| {
+        let options = WatchOptions {
+            namespace: namespace.map(str::to_owned),
+            selection: Selection::default(),
+            start: WatchStart::Now(Freshness::Latest),
+            bookmarks: true,
+        };
+        fixture.log.watch(options).await.unwrap()
+    };
+    let (mut of_team, mut of_all) = (watch(Some(TEAM)).await, watch(None).await);
+    let old = done(&fixture, "a").await;
+    let first = next(&mut of_team).await;
+    assert!(
+        matches!(&first, Some(Ok(WatchEvent::Object(_, entry))) if Some(&entry.key.name) == old.metadata.name.as_ref()),
+        "{first:?}"
+    );
+
+    fixture.cluster.recreate_namespaces();
+    let new = done(&fixture, "b").await;
+
+    // Without this a watch that went on after its last bookmark would never see the new entry.
+    let expired = next(&mut of_team).await;
+    assert!(
+        matches!(expired, Some(Err(StorageError::Expired { .. }))),
+        "{expired:?}"
+    );
+    assert!(next(&mut of_team).await.is_none());
+    assert_eq!(list(&fixture, Some(TEAM), Selection::default()).await, [new]);
+    for _ in 0..2 {
+        let seen = next(&mut of_all).await;
+        assert!(matches!(seen, Some(Ok(WatchEvent::Object(..)))), "{seen:?}");
+    }
+}
+
+async fn next(watch: &mut WatchStream) -> Option<Result<WatchEvent, StorageError>> {
+    tokio::time::timeout(SOON, watch.next()).await.expect("an answer")
 }
 
 #[tokio::test]

@@ -11,6 +11,7 @@ use brokkr_apiserver::queue::metrics::QueueMetrics;
 use brokkr_apiserver::queue::{Namespaces, Queue, Sweeper};
 use brokkr_apiserver::{install, migrate};
 use brokkr_certs::{CertificateAuthority, ClientRequest, IssuedCertificate, ServingRequest, Validity};
+use futures::future::BoxFuture;
 use generic_apiserver::admission::{Admission, CreateAttributes};
 use generic_apiserver::authentication::{
     AuthenticationConfig, ClientCert, SharedAuthenticationConfig, Union, UserInfo,
@@ -195,6 +196,10 @@ impl Namespaces for NoneTerminating {
 
     async fn uid(&self, name: &str) -> Result<Option<String>, RegistryError> {
         Ok(Some(format!("uid-of-{name}")))
+    }
+
+    fn replaced(&self, _: &str, _: Option<String>) -> BoxFuture<'static, ()> {
+        Box::pin(std::future::pending())
     }
 }
 

@@ -24,10 +24,9 @@ use super::rest::{
     Decoded, DeleteRequest, Deleted, KindSchema, ObjectChange, Part, ResourceInfo, RestStorage,
     RestSubresource,
 };
-use super::strategy::Strategy;
+use super::strategy::{Seen, Strategy};
 use super::subresource::{NamedCreater, NamedGetter};
 use crate::object::Object;
-use crate::storage::selection::FieldRequirement;
 use crate::storage::{
     Freshness, GroupResource, Key, ListOptions, ListPage, Selection, Storage, StorageError, Stored,
     WatchOptions, WatchStream,
@@ -81,11 +80,11 @@ impl<S: Strategy> Store<S> {
         self
     }
 
-    /// What the resource asks of an object in one namespace; of all namespaces together it asks nothing.
-    async fn seen_in(&self, namespace: Option<&str>) -> Result<Vec<FieldRequirement>, RegistryError> {
+    /// What is seen in one namespace; in all together everything is.
+    async fn seen_in(&self, namespace: Option<&str>) -> Result<Seen, RegistryError> {
         match namespace.filter(|namespace| !namespace.is_empty()) {
             Some(namespace) => self.strategy.seen_in(namespace).await,
-            None => Ok(Vec::new()),
+            None => Ok(Seen::default()),
         }
     }
 
@@ -157,10 +156,10 @@ impl<S: Strategy> RestStorage for Store<S> {
     }
 
     async fn get(&self, key: &Key, fresh: Freshness) -> Result<Arc<Stored>, RegistryError> {
-        let fields = self.seen_in(Some(&key.namespace)).await?;
+        let seen = self.seen_in(Some(&key.namespace)).await?;
         let stored = self.storage.get(self.resource, key, fresh).await?;
         let seen = Selection {
-            fields,
+            fields: seen.fields,
             ..Selection::default()
         };
         if seen.matches(&stored) {
@@ -173,14 +172,18 @@ impl<S: Strategy> RestStorage for Store<S> {
     async fn list(&self, options: &ListOptions) -> Result<ListPage, RegistryError> {
         let mut options = options.clone();
         let seen = self.seen_in(options.namespace.as_deref()).await?;
-        options.selection.fields.extend(seen);
+        options.selection.fields.extend(seen.fields);
         Ok(self.storage.list(self.resource, &options).await?)
     }
 
     async fn watch(&self, mut options: WatchOptions) -> Result<WatchStream, RegistryError> {
         let seen = self.seen_in(options.namespace.as_deref()).await?;
-        options.selection.fields.extend(seen);
-        Ok(self.storage.watch(self.resource, options).await?)
+        options.selection.fields.extend(seen.fields);
+        let watch = self.storage.watch(self.resource, options).await?;
+        Ok(match seen.until {
+            Some(until) => watch.expire_when(until),
+            None => watch,
+        })
     }
 
     async fn create(

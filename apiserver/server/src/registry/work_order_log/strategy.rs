@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use brokkr_apis::work::v1alpha1::WorkOrderLog;
 use generic_apiserver::mutant;
 use generic_apiserver::registry::{
-    FieldError, RegistryError, RequestContext, ResourceNames, Scope, Strategy, TableColumn, Verb,
+    FieldError, RegistryError, RequestContext, ResourceNames, Scope, Seen, Strategy, TableColumn, Verb,
 };
 use generic_apiserver::storage::ResourceTable;
 use generic_apiserver::storage::selection::FieldRequirement;
@@ -76,16 +76,21 @@ impl Strategy for WorkOrderLogStrategy {
     }
 
     /// Entries outlive their namespace; in another one of the same name they are not seen.
-    async fn seen_in(&self, namespace: &str) -> Result<Vec<FieldRequirement>, RegistryError> {
+    async fn seen_in(&self, namespace: &str) -> Result<Seen, RegistryError> {
         if mutant!("i5-entry-seen-in-another-namespace") {
-            return Ok(Vec::new());
+            return Ok(Seen::default());
         }
         let uid = self.namespaces.uid(namespace).await?;
-        Ok(vec![FieldRequirement {
+        let until = self.namespaces.replaced(namespace, uid.clone());
+        let of_namespace = FieldRequirement {
             field: table::NAMESPACE_UID.to_owned(),
             equal: true,
             value: uid.unwrap_or_else(|| NO_NAMESPACE.to_owned()),
-        }])
+        };
+        Ok(Seen {
+            fields: vec![of_namespace],
+            until: Some(until),
+        })
     }
 
     fn columns(&self) -> &'static [TableColumn] {
