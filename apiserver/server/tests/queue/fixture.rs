@@ -395,6 +395,11 @@ impl Fixture {
     pub(crate) async fn sweep(&self) {
         self.sweeper.serve().await.unwrap();
     }
+
+    /// One look for agents that may claim in some namespaces only; gives how many were rung.
+    pub(crate) async fn ring_limited(&self) -> usize {
+        self.sweeper.ring_limited().await.unwrap()
+    }
 }
 
 pub(crate) fn read<T: DeserializeOwned>(stored: &Stored) -> T {

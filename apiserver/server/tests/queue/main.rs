@@ -11,6 +11,7 @@ mod fixture;
 mod history;
 mod late;
 mod lease;
+mod limited;
 mod metrics;
 mod order;
 mod outage;

@@ -129,27 +129,35 @@ async fn ring_that_nobody_answers_goes_to_the_next() {
 }
 
 #[tokio::test]
-async fn limited_agent_is_rung_by_the_sweeper_and_only_where_it_may_claim() {
+async fn ring_for_work_of_another_kind_does_not_hold_up_the_next_ring() {
     let fixture = Fixture::new().await;
-    fixture.agent("limited").await;
-    let mut ask = crate::ask::batch("limited", 1);
-    ask.namespaces = Some(Vec::new());
-    ask.limited_user = Some(crate::ask::context("limited", Vec::new()).user);
-    assert!(fixture.queue.claim(ask).await.unwrap().unwrap().is_empty());
-
+    for (name, work_type) in [("dead", "build"), ("alive", "build"), ("jobs", "job")] {
+        fixture
+            .agent_with(name, |agent| agent.spec.work_types = vec![work_type.to_owned()])
+            .await;
+        fixture.claim(name, 1).await;
+    }
+    fixture.order("build").await;
+    assert_eq!(fixture.wake("dead").await, 1);
+    let two_seconds = "interval '2 seconds'";
     fixture
-        .order_with("elsewhere", |order| {
-            order.metadata.namespace = Some("team-b".to_owned());
-        })
+        .sql(&format!(
+            "update work.work_orders set ready_since = ready_since - {two_seconds}"
+        ))
         .await;
-    fixture.sweep().await;
-    assert_eq!(fixture.wake("limited").await, 0, "it may not claim there");
+    fixture
+        .sql(&format!(
+            "update work.idle_agents set asked_at = asked_at - {two_seconds}, rung_at = rung_at - {two_seconds}"
+        ))
+        .await;
+    fixture
+        .order_with("job", |order| order.spec.work_type = "job".to_owned())
+        .await;
+    assert_eq!(fixture.wake("jobs").await, 1);
 
-    fixture.order("here").await;
-    assert_eq!(fixture.wake("limited").await, 0, "nobody is asked under the lock");
     fixture.sweep().await;
-    fixture.sweep().await;
-    assert_eq!(fixture.wake("limited").await, 1, "once, until it asks again");
+
+    assert_eq!((fixture.wake("dead").await, fixture.wake("alive").await), (1, 1));
 }
 
 #[tokio::test]

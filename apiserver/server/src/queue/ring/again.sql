@@ -38,12 +38,17 @@ candidate as materialized (
             and i.asked_at < r.ready_since + case when r.last_agent = i.agent then interval '5 seconds' else interval '0' end
             and (r.last_agent is distinct from i.agent or r.ready_since < (select now from clock) - interval '5 seconds')
         order by i.since
-        -- A ring less than a second old may still be answered.
+        -- A ring less than a second old may still be answered, by an agent that would be rung for this.
         limit (
             select greatest(r.orders - count(*), 0)
             from work.idle_agents i
             join work.target_set_agents t on t.target_set_id = r.target_set_id and t.agent_name = i.agent
-            where i.rung_at > (select now from clock) - interval '1 second')
+            join work.agents g on g.namespace = '' and g.name = i.agent
+            where i.rung_at > (select now from clock) - interval '1 second' and i.limited_user is null
+                and not g.unschedulable and not i.agent = any (r.excluded_agents)
+                and (g.work_types = '{}' or r.work_type = any (array_replace(g.work_types, 'shipwright-build', 'build')))
+                and i.asked_at < r.ready_since + case when r.last_agent = i.agent then interval '5 seconds' else interval '0' end
+                and (r.last_agent is distinct from i.agent or r.ready_since < (select now from clock) - interval '5 seconds'))
     ) a
 )
 select json_build_object('candidates', json_build_object('orders', c.orders, 'agents', json_agg(c.name order by c.since, c.name)))::text

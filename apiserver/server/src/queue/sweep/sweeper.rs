@@ -2,6 +2,7 @@
 //!
 //! It looks without the version lock whether anything is due, and takes the lock only then. Without a
 //! database it waits; what fell due meanwhile is found afterwards, and leases are not blamed for the gap.
+//! Beside that, and holding up none of it, it rings the agents about which the authorizer must be asked.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,6 +24,8 @@ use crate::queue::{Namespaces, attendance, waiting};
 const INTERVAL_MAX: Duration = Duration::from_secs(1);
 /// The shortest time between two looks.
 const INTERVAL_MIN: Duration = Duration::from_millis(20);
+/// What one look for limited agents may take; the reviews of the next begin anew.
+const LIMITED_TIMEOUT: Duration = Duration::from_secs(10);
 /// How many orders of each kind one sweep takes: a few milliseconds of the version lock.
 const SWEEP_MAX: usize = 100;
 /// How often claim requests are forgotten, and idle agents that no longer answer.
@@ -36,8 +39,10 @@ const FORGET_REQUESTS: &str = "
 delete from work.claim_requests r where r.ctid = any (array(
     select ctid from work.claim_requests
     where answered_at < clock_timestamp() - interval '10 minutes' order by answered_at limit 5000))";
-const FORGET_IDLE: &str =
-    "delete from work.idle_agents where rung_at < clock_timestamp() - interval '2 minutes'";
+/// An agent that was rung asks soon; no agent leaves more than an hour between two polls.
+const FORGET_IDLE: &str = "
+delete from work.idle_agents
+where rung_at < clock_timestamp() - interval '2 minutes' or asked_at < clock_timestamp() - interval '2 hours'";
 
 /// The sweeper of one replica.
 pub struct Sweeper {
@@ -73,12 +78,17 @@ impl Sweeper {
     /// Counts what falls due there.
     #[must_use]
     pub fn counting(mut self, metrics: QueueMetrics) -> Self {
+        self.limited.count_in(metrics.clone());
         self.metrics = metrics;
         self
     }
 
     /// Serves the queue until the token is cancelled.
     pub async fn run(self, token: CancellationToken) {
+        tokio::join!(self.serve_until(&token), self.ring_limited_until(&token));
+    }
+
+    async fn serve_until(&self, token: &CancellationToken) {
         let mut chores = Chores::new();
         let mut failing = false;
         while !token.is_cancelled() {
@@ -89,11 +99,40 @@ impl Sweeper {
             }
             failing = result.is_err();
             let wait = result.unwrap_or(INTERVAL_MAX);
-            tokio::select! {
-                () = token.cancelled() => {}
-                () = sleep(wait) => {}
-            }
+            token.run_until_cancelled(sleep(wait)).await;
         }
+    }
+
+    async fn ring_limited_until(&self, token: &CancellationToken) {
+        let mut failing = false;
+        while !token.is_cancelled() {
+            let look = tokio::time::timeout(LIMITED_TIMEOUT, self.ring_limited());
+            let result = match token.run_until_cancelled(look).await {
+                None => return,
+                Some(Ok(look)) => look.map_err(|error| error.to_string()),
+                Some(Err(_)) => Err(format!("not done within {LIMITED_TIMEOUT:?}")),
+            };
+            if let (Err(error), false) = (&result, failing) {
+                tracing::warn!(
+                    error,
+                    "agents that may claim in some namespaces only are not rung"
+                );
+            }
+            failing = result.is_err();
+            token.run_until_cancelled(sleep(INTERVAL_MAX)).await;
+        }
+    }
+
+    /// One look for idle agents that may claim in some namespaces only, and rings for those that may claim what
+    /// waits; gives how many were rung. Nobody is asked while the cluster cannot be reached.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn ring_limited(&self) -> Result<usize, StorageError> {
+        if !self.namespaces.is_reachable() {
+            return Ok(0);
+        }
+        self.limited.ring().await
     }
 
     async fn tick(&self, chores: &mut Chores) -> Result<Duration, StorageError> {
@@ -163,8 +202,6 @@ impl Sweeper {
             let rung = self.storage.run(&self.ring, RingAgainInput::default()).await?;
             self.metrics.rung(RingCause::Again, rung);
         }
-        self.metrics
-            .rung(RingCause::Claimable, self.limited.ring().await?);
         if swept >= SWEEP_MAX {
             return Ok(INTERVAL_MIN);
         }
