@@ -63,6 +63,46 @@ async fn retryable_failure_is_retried_after_its_backoff_and_succeeds() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn build_whose_pod_is_deleted_is_tried_again_and_not_taken_for_short_of_memory() {
+    let _running = undisturbed().await;
+    let namespace = TestNamespace::create(Installation::shared().await, "deleted-pod").await;
+    let outcome = json!({"outcome": "hang", "times": 1, "then": {"outcome": "success"}});
+    namespace.play(&[("app", outcome)]).await;
+    namespace.build("app").await;
+    namespace
+        .order("app", "app", json!({"retryPolicy": {"backoffSeconds": 1}}))
+        .await;
+    let pod = eventually("the build's pod runs", LIMIT, || async {
+        let mut pods = namespace.list("pods").await;
+        pods.retain(|pod| pod["status"]["phase"] == "Running");
+        pods.pop()?["metadata"]["name"].as_str().map(str::to_owned)
+    })
+    .await;
+
+    // With a finalizer it stays to be seen as the kubelet leaves it: killed.
+    let finalizers =
+        |list: &str| format!(r#"patch pod {pod} --type=merge -p {{"metadata":{{"finalizers":{list}}}}}"#);
+    namespace
+        .kubectl(&finalizers(r#"["example.com/seen"]"#))
+        .await
+        .ok();
+    namespace
+        .kubectl(&format!("delete pod {pod} --wait=false"))
+        .await
+        .ok();
+    let entry = entry_of(&namespace, "app", LIMIT).await;
+    namespace.kubectl(&finalizers("null")).await.ok();
+
+    assert_eq!(entry["status"]["outcome"], "Succeeded", "{entry:#}");
+    let killed = &entry["status"]["attempts"][0];
+    assert_eq!(
+        (&killed["reason"], &killed["exitCode"]),
+        (&json!("Unknown"), &json!(137)),
+        "{entry:#}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn permanent_failure_is_not_retried() {
     let _running = undisturbed().await;
     let namespace = TestNamespace::create(Installation::shared().await, "permanent").await;
