@@ -55,6 +55,7 @@ pub async fn run(config: CompletedConfig) -> anyhow::Result<()> {
         background.clone(),
     )
     .await?;
+    auth.register_metrics(&mut metrics);
     let queue = Queue::new(storage.clone(), Arc::new(namespaces.clone())).counting(counts.clone());
     let queue = Arc::new(queue);
     let watched = Arc::new(namespaces.clone());

@@ -12,18 +12,29 @@ use super::{
     SharedAuthenticationConfig, UserInfo,
 };
 use crate::mutant;
+use crate::server::delegated_metrics::CertificateLifetimes;
 
 /// Believes certificates that chain to the cluster's client CA.
 #[derive(Clone, Debug)]
 pub struct ClientCert {
     config: SharedAuthenticationConfig,
+    lifetimes: CertificateLifetimes,
 }
 
 impl ClientCert {
     /// Verifies against the client CA of this configuration, as it is at each request.
     #[must_use]
-    pub const fn new(config: SharedAuthenticationConfig) -> Self {
-        Self { config }
+    pub fn new(config: SharedAuthenticationConfig) -> Self {
+        Self {
+            config,
+            lifetimes: CertificateLifetimes::default(),
+        }
+    }
+
+    /// Counts there how long the certificates last.
+    pub(crate) fn counting(mut self, lifetimes: CertificateLifetimes) -> Self {
+        self.lifetimes = lifetimes;
+        self
     }
 }
 
@@ -38,6 +49,10 @@ impl Authenticator for ClientCert {
         let (Some(peer), Some(roots)) = (peer, &config.client_roots) else {
             return Ok(None);
         };
+        // Before the verdict, as upstream does: so that certificates that are over are seen.
+        if let Ok(subject) = peer.subject() {
+            self.lifetimes.add(subject.not_after);
+        }
         if !mutant!("c025-client-not-verified") {
             peer.verify(roots)?;
         }

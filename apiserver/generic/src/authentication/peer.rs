@@ -39,6 +39,8 @@ pub struct Subject {
     pub uid: Option<String>,
     /// SHA-256 of the certificate, lower-case hexadecimal.
     pub fingerprint: String,
+    /// The last moment of the certificate, in seconds since 1970.
+    pub not_after: i64,
 }
 
 #[derive(Debug)]
@@ -99,6 +101,7 @@ fn read_subject(leaf: &CertificateDer<'_>) -> Result<Subject, AuthenticationErro
     let (_rest, certificate) = X509Certificate::from_der(leaf).map_err(|error| malformed(&error))?;
     let mut subject = Subject {
         fingerprint: sha256_hex(leaf),
+        not_after: certificate.validity().not_after.timestamp(),
         ..Subject::default()
     };
     let mut uids = Vec::new();

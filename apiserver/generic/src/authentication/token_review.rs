@@ -16,6 +16,7 @@ use moka::future::Cache;
 use ring::hmac;
 
 use super::{Authentication, AuthenticationError, Authenticator, PeerCertificates, UserInfo};
+use crate::server::delegated_metrics::ReviewCalls;
 use crate::server::delegation::{self, CacheKey};
 
 /// How long a verdict on a token holds, good or bad; upstream's default.
@@ -29,6 +30,7 @@ pub struct TokenReviewAuthenticator {
     reviews: Api<TokenReview>,
     audiences: Vec<String>,
     key: hmac::Key,
+    calls: ReviewCalls,
     verdicts: Cache<CacheKey, Result<UserInfo, AuthenticationError>>,
 }
 
@@ -42,11 +44,18 @@ impl TokenReviewAuthenticator {
             reviews: Api::all(client),
             audiences,
             key: delegation::random_key()?,
+            calls: ReviewCalls::default(),
             verdicts: Cache::builder()
                 .max_capacity(VERDICTS_MAX)
                 .time_to_live(VERDICT_LIFETIME)
                 .build(),
         })
+    }
+
+    /// Counts its calls there.
+    pub(crate) fn counting(mut self, calls: ReviewCalls) -> Self {
+        self.calls = calls;
+        self
     }
 
     async fn review(&self, token: &str) -> Result<UserInfo, AuthenticationError> {
@@ -73,7 +82,8 @@ impl TokenReviewAuthenticator {
             ..TokenReview::default()
         };
         let parameters = PostParams::default();
-        let answer = delegation::with_retry(|| self.reviews.create(&parameters, &review)).await?;
+        let answer =
+            delegation::with_retry(&self.calls, || self.reviews.create(&parameters, &review)).await?;
         Ok(answer.status.unwrap_or_default())
     }
 }

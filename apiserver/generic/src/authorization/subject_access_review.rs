@@ -21,6 +21,7 @@ use telemetry::trace_context;
 
 use super::{Attributes, AuthorizationError, Authorizer, Decision};
 use crate::authentication::UserInfo;
+use crate::server::delegated_metrics::ReviewCalls;
 use crate::server::delegation::{self, CacheKey};
 
 /// Decisions remembered at once. An entry is a hash and a short reason, so this is about 2 MiB.
@@ -54,6 +55,7 @@ impl Default for DecisionLifetimes {
 pub struct SubjectAccessReviewAuthorizer {
     client: Client,
     key: hmac::Key,
+    calls: ReviewCalls,
     decisions: Cache<CacheKey, Decision>,
 }
 
@@ -66,11 +68,18 @@ impl SubjectAccessReviewAuthorizer {
         Ok(Self {
             client,
             key: delegation::random_key()?,
+            calls: ReviewCalls::default(),
             decisions: Cache::builder()
                 .max_capacity(DECISIONS_MAX)
                 .expire_after(lifetimes)
                 .build(),
         })
+    }
+
+    /// Counts its calls there.
+    pub(crate) fn counting(mut self, calls: ReviewCalls) -> Self {
+        self.calls = calls;
+        self
     }
 
     async fn ask(&self, spec: SubjectAccessReviewSpec) -> Result<Decision, AuthorizationError> {
@@ -86,7 +95,7 @@ impl SubjectAccessReviewAuthorizer {
         // kube-apiserver's lines about the review are found by the trace of the request it is about.
         let request = trace_context::carry(request);
         let asked = || self.client.request::<SubjectAccessReview>(request.clone());
-        let answer = delegation::with_retry(asked)
+        let answer = delegation::with_retry(&self.calls, asked)
             .await
             .map_err(|error| undecided(&error))?;
         judge(answer.status.unwrap_or_default())

@@ -6,9 +6,11 @@
 use std::sync::Arc;
 
 use kube::Client;
+use telemetry::MetricsRegistry;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::delegated_metrics::DelegatedMetrics;
 use crate::authentication::config_map::{self, ConfigMapError};
 use crate::authentication::{
     Authenticator, ClientCert, RequestHeader, SharedAuthenticationConfig, TokenReviewAuthenticator, Union,
@@ -32,6 +34,7 @@ pub struct DelegatedAuth {
     /// Decides whether they may.
     pub authorizer: Arc<dyn Authorizer>,
     following: JoinHandle<()>,
+    metrics: DelegatedMetrics,
 }
 
 /// The set cannot be built.
@@ -56,20 +59,30 @@ impl DelegatedAuth {
         shutdown: CancellationToken,
     ) -> Result<Self, DelegatedAuthError> {
         let config = SharedAuthenticationConfig::new(config_map::load(&client).await?);
+        let metrics = DelegatedMetrics::default();
         let tokens = TokenReviewAuthenticator::new(client.clone(), options.api_audiences)
-            .map_err(|_| DelegatedAuthError::Randomness)?;
+            .map_err(|_| DelegatedAuthError::Randomness)?
+            .counting(metrics.token_reviews.clone());
         let reviews = SubjectAccessReviewAuthorizer::new(client.clone(), options.decisions)
-            .map_err(|_| DelegatedAuthError::Randomness)?;
+            .map_err(|_| DelegatedAuthError::Randomness)?
+            .counting(metrics.access_reviews.clone());
+        let certificates = ClientCert::new(config.clone()).counting(metrics.certificates.clone());
         let union = Union::new(vec![
             Arc::new(RequestHeader::new(config.clone())),
-            Arc::new(ClientCert::new(config.clone())),
+            Arc::new(certificates),
             Arc::new(tokens),
         ]);
         Ok(Self {
             authenticator: Arc::new(union.or_anonymous()),
             authorizer: Arc::new(LocallyAllowed::or(reviews)),
             following: tokio::spawn(config_map::follow(client, config, shutdown)),
+            metrics,
         })
+    }
+
+    /// Adds what the parts count: reviews by the code of their answer, and how long client certificates last.
+    pub fn register_metrics(&self, registry: &mut MetricsRegistry) {
+        self.metrics.register(registry);
     }
 
     /// Returns when nothing is followed any more, after `shutdown` was cancelled.

@@ -7,6 +7,9 @@ use std::time::Duration;
 
 use rand::Rng;
 use ring::{digest, hmac};
+use tokio::time::Instant;
+
+use super::delegated_metrics::ReviewCalls;
 
 /// Limit of one attempt; upstream's number.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -33,13 +36,16 @@ pub(crate) fn cache_key(key: &hmac::Key, question: &[u8]) -> CacheKey {
 }
 
 /// Asks, again after failures that pass by themselves: lost connections, 429, 500, 504.
-pub(crate) async fn with_retry<T, F>(mut ask: impl FnMut() -> F) -> Result<T, kube::Error>
+pub(crate) async fn with_retry<T, F>(
+    calls: &ReviewCalls,
+    mut ask: impl FnMut() -> F,
+) -> Result<T, kube::Error>
 where
     F: Future<Output = Result<T, kube::Error>>,
 {
     let mut pause = FIRST_PAUSE;
     for _attempt in 1..ATTEMPTS_MAX {
-        match attempt(ask()).await {
+        match attempt(calls, ask()).await {
             Err(error) if passes_by_itself(&error) => {
                 tracing::debug!(%error, "kube-apiserver did not answer a review; asking again");
             }
@@ -49,14 +55,20 @@ where
         tokio::time::sleep(pause.mul_f64(jitter)).await;
         pause = pause.mul_f64(1.5);
     }
-    attempt(ask()).await
+    attempt(calls, ask()).await
 }
 
-async fn attempt<T>(answer: impl Future<Output = Result<T, kube::Error>>) -> Result<T, kube::Error> {
+async fn attempt<T>(
+    calls: &ReviewCalls,
+    answer: impl Future<Output = Result<T, kube::Error>>,
+) -> Result<T, kube::Error> {
+    let begun = Instant::now();
     let limited = tokio::time::timeout(ATTEMPT_TIMEOUT, answer);
-    limited
+    let answer = limited
         .await
-        .unwrap_or_else(|elapsed| Err(kube::Error::Service(Box::new(elapsed))))
+        .unwrap_or_else(|elapsed| Err(kube::Error::Service(Box::new(elapsed))));
+    calls.add(&answer, begun.elapsed());
+    answer
 }
 
 fn passes_by_itself(error: &kube::Error) -> bool {
@@ -64,5 +76,47 @@ fn passes_by_itself(error: &kube::Error) -> bool {
         kube::Error::Api(status) => matches!(status.code, 429 | 500 | 504),
         kube::Error::HyperError(_) | kube::Error::Service(_) => true,
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::core::Status;
+    use telemetry::MetricsRegistry;
+
+    use super::*;
+    use crate::server::delegated_metrics::DelegatedMetrics;
+
+    #[tokio::test(start_paused = true)]
+    async fn c084_each_attempt_is_counted_by_the_code_of_its_answer() {
+        let metrics = DelegatedMetrics::default();
+        let busy = Status::failure("busy", "InternalError").with_code(500);
+        let silence = None;
+        let mut answers = vec![Some(Ok(())), silence, Some(Err(kube::Error::Api(Box::new(busy))))];
+        let ask = || {
+            let answer = answers.pop().unwrap();
+            async {
+                match answer {
+                    Some(answer) => answer,
+                    None => std::future::pending().await,
+                }
+            }
+        };
+        with_retry(&metrics.access_reviews, ask).await.unwrap();
+
+        let mut registry = MetricsRegistry::default();
+        metrics.register(&mut registry);
+        let text = registry.exposition();
+        let of_authz = "apiserver_delegated_authz_request";
+        for line in [
+            format!("{of_authz}_total{{code=\"500\"}} 1\n"),
+            format!("{of_authz}_total{{code=\"<error>\"}} 1\n"),
+            format!("{of_authz}_total{{code=\"201\"}} 1\n"),
+            format!("{of_authz}_duration_seconds_bucket{{code=\"<error>\",le=\"5\"}} 0\n"),
+            format!("{of_authz}_duration_seconds_count{{code=\"<error>\"}} 1\n"),
+        ] {
+            assert!(text.contains(&line), "{line} in {text}");
+        }
+        assert!(!text.contains("authn_request_total{"), "{text}");
     }
 }

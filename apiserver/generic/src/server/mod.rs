@@ -12,6 +12,7 @@ mod body;
 mod certificate_expiry;
 mod connection;
 pub mod delegated_auth;
+pub(crate) mod delegated_metrics;
 pub(crate) mod delegation;
 mod handler_chain;
 pub mod health;
@@ -42,6 +43,7 @@ pub use health::{HealthCheck, HealthChecks};
 pub use options::{CompletedConfig, OptionsError, ServingCertificate, ServingOptions};
 pub use version::VersionInfo;
 
+use delegated_metrics::DelegatedMetrics;
 use handler_chain::HandlerChain;
 use listener::Listener;
 
@@ -202,9 +204,11 @@ impl BoundServer {
     }
 }
 
-/// Adds the metrics that every server tells of itself, those of its storage apart, without a server: for a page that describes them.
+/// Adds the metrics that a server with [`DelegatedAuth`] tells of itself, those of its storage apart, without a
+/// server: for a page that describes them.
 pub fn describe_metrics(registry: &mut MetricsRegistry) {
     MaxInFlight::new(1, 1).register(registry, 1, 1);
+    DelegatedMetrics::default().register(registry);
     let _ = RequestMetrics::register(registry, Vec::new());
 }
 

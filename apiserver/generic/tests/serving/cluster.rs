@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use generic_apiserver::server::{DelegatedAuth, DelegatedAuthOptions};
 use serde_json::{Value, json};
+use telemetry::MetricsRegistry;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -65,9 +66,12 @@ impl Cluster {
         let auth = DelegatedAuth::connect(self.api.client.clone(), options, CancellationToken::new())
             .await
             .expect("connects");
+        let mut metrics = MetricsRegistry::default();
+        auth.register_metrics(&mut metrics);
         let setup = Setup {
             authenticator: Some(Arc::clone(&auth.authenticator)),
             authorizer: Arc::clone(&auth.authorizer),
+            metrics,
             ..Setup::default()
         };
         TestServer::on(pki, setup).await

@@ -1,8 +1,10 @@
 //! `/metrics`: who may read it, what requests add to it, and that it stays small.
 
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
+use brokkr_certs::{ClientRequest, Validity};
 use generic_apiserver::authentication::UserInfo;
 use generic_apiserver::authorization::{
     Attributes, AuthorizationError, Authorizer, Decision, LocallyAllowed,
@@ -12,8 +14,9 @@ use test_scrape::Scrape;
 use tokio::io::AsyncWriteExt;
 
 use crate::client::{BOTH, Client, Protocol};
-use crate::pki::issue;
-use crate::server::{Setup, TestServer, eventually};
+use crate::cluster::Cluster;
+use crate::pki::{Pki, issue};
+use crate::server::{Setup, TestServer, eventually, published};
 
 const ONE: &str = "/apis/g.io/v1/namespaces/n/flunders/a";
 
@@ -245,6 +248,77 @@ async fn c084_identity_and_permission_are_counted_by_result() {
             scrape.sum(name, &[("result", result)]),
             expected,
             "{name} {result}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn c084_reviews_and_the_time_that_is_left_of_client_certificates_are_counted() {
+    let pki = Pki::create();
+    let cluster = Cluster::start(published(&pki)).await;
+    let server = cluster.serve(pki).await;
+    let day = Duration::from_secs(24 * 60 * 60);
+    let lasting = |validity| {
+        let request = ClientRequest {
+            validity,
+            ..ClientRequest::new("jane")
+        };
+        let certificate = server.pki.client.issue_client(&request);
+        server
+            .client(Protocol::Http1)
+            .with(&certificate.expect("a client certificate"))
+    };
+    let now = SystemTime::now();
+    let jane = lasting(Validity::between(now - day, now + 3 * day));
+    let over = lasting(Validity::between(now - 3 * day, now - day));
+    let by_token = [("authorization", "Bearer good-jane")];
+    let by_proxy = [("x-remote-user", "jane")];
+    let client = || server.client(Protocol::Http1);
+
+    assert_eq!(jane.get(ONE).await.status, StatusCode::OK);
+    assert_eq!(over.get(ONE).await.status, StatusCode::UNAUTHORIZED);
+    client().request(Method::GET, ONE, &by_token).await;
+    let proxy = client().with(&server.pki.aggregator());
+    proxy.request(Method::GET, ONE, &by_proxy).await;
+    let scrape = Scrape::parse(&jane.get("/metrics").await.text);
+
+    let created = [("code", "201")];
+    for (name, labels, expected) in [
+        ("apiserver_delegated_authn_request_total", &created[..], 1.0),
+        (
+            "apiserver_delegated_authn_request_duration_seconds_count",
+            &created,
+            1.0,
+        ),
+        // One about jane by certificate, one about her by token, who has other groups, one by the proxy, and
+        // one about the metrics.
+        ("apiserver_delegated_authz_request_total", &created, 4.0),
+        (
+            "apiserver_delegated_authz_request_duration_seconds_count",
+            &created,
+            4.0,
+        ),
+        ("apiserver_client_certificate_expiration_seconds_count", &[], 3.0),
+        (
+            "apiserver_client_certificate_expiration_seconds_bucket",
+            &[("le", "0")],
+            1.0,
+        ),
+        (
+            "apiserver_client_certificate_expiration_seconds_bucket",
+            &[("le", "172800")],
+            1.0,
+        ),
+        (
+            "apiserver_client_certificate_expiration_seconds_bucket",
+            &[("le", "345600")],
+            3.0,
+        ),
+    ] {
+        assert_eq!(
+            scrape.sum(name, labels),
+            expected,
+            "{name} {labels:?} {scrape:#?}"
         );
     }
 }

@@ -17,6 +17,7 @@ use generic_apiserver::authorization::{
 use generic_apiserver::server::{
     GenericApiServer, HealthChecks, ServerParts, ServingCertificate, ServingOptions, VersionInfo,
 };
+use telemetry::MetricsRegistry;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -40,6 +41,7 @@ pub(crate) struct Setup {
     pub(crate) authenticator: Option<Arc<dyn Authenticator>>,
     pub(crate) authorizer: Arc<dyn Authorizer>,
     pub(crate) health: HealthChecks,
+    pub(crate) metrics: MetricsRegistry,
 }
 
 impl Default for Setup {
@@ -49,6 +51,7 @@ impl Default for Setup {
             authenticator: None,
             authorizer: Arc::new(LocallyAllowed::or(Everyone)),
             health: HealthChecks::default(),
+            metrics: MetricsRegistry::default(),
         }
     }
 }
@@ -107,7 +110,7 @@ impl TestServer {
             handler: Arc::new(echo),
         };
         let server = GenericApiServer::new(options.complete().expect("good options"), parts);
-        let bound = server.bind().await.expect("a free port");
+        let bound = server.metrics(setup.metrics).bind().await.expect("a free port");
         let (address, stop) = (bound.address(), CancellationToken::new());
         let running = tokio::spawn(bound.run(stop.clone()));
         Self {
