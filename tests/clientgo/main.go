@@ -4,6 +4,7 @@
 //	claim      an agent: list, informer, create, claim
 //	follow     informers and a watch that retries: they see every change once
 //	metadata   the metadata client, discovery and the mapping of kinds
+//	metrics    Prometheus: it scrapes the server itself
 //	reconcile  a controller of controller-runtime
 //
 // follow and reconcile print "ready" in the middle and go on when a line
@@ -40,6 +41,8 @@ type scenario struct {
 	namespace string
 	// agent and agentKubeconfig are those of the account that claims.
 	agent, agentKubeconfig string
+	// serverKubeconfig is that of an account that asks the server itself.
+	serverKubeconfig string
 	// config is that of the user, and user a client with it.
 	config *rest.Config
 	user   dynamic.ResourceInterface
@@ -49,12 +52,13 @@ var scenarios = map[string]func(context.Context, scenario) error{
 	"claim":     claimAsAgent,
 	"follow":    follow,
 	"metadata":  readMetadata,
+	"metrics":   readMetrics,
 	"reconcile": reconcileOrders,
 }
 
 func main() {
 	if len(os.Args) < 2 || scenarios[os.Args[1]] == nil {
-		fmt.Fprintln(os.Stderr, "usage: clientgo claim|follow|metadata|reconcile --kubeconfig FILE --namespace NAME")
+		fmt.Fprintln(os.Stderr, "usage: clientgo claim|follow|metadata|metrics|reconcile --kubeconfig FILE --namespace NAME")
 		os.Exit(2)
 	}
 	flags := flag.NewFlagSet(os.Args[1], flag.ExitOnError)
@@ -62,10 +66,11 @@ func main() {
 	kubeconfig := flags.String("kubeconfig", "", "kubeconfig of the user who creates")
 	agent := flags.String("agent", "", "agent to claim as")
 	agentKubeconfig := flags.String("agent-kubeconfig", "", "kubeconfig of the agent's account")
+	serverKubeconfig := flags.String("server-kubeconfig", "", "kubeconfig of an account that asks the server itself")
 	_ = flags.Parse(os.Args[2:])
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
-	s := scenario{namespace: *namespace, agent: *agent, agentKubeconfig: *agentKubeconfig}
+	s := scenario{namespace: *namespace, agent: *agent, agentKubeconfig: *agentKubeconfig, serverKubeconfig: *serverKubeconfig}
 	if err := s.run(ctx, os.Args[1], *kubeconfig); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)

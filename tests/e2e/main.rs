@@ -14,6 +14,7 @@ mod garbage;
 mod kube_rs;
 mod kubectl;
 mod main_job;
+mod metrics;
 mod namespaces;
 mod outage;
 mod outcomes;

@@ -131,6 +131,14 @@ impl Installation {
         )
     }
 
+    /// kubectl as a service account that asks the server itself, past kube-apiserver.
+    pub async fn kubectl_of_server_as(&self, namespace: &str, account: &str) -> Kubectl {
+        Kubectl::new(
+            &self.kubectl_program,
+            &self.server_kubeconfig(namespace, account).await,
+        )
+    }
+
     /// A client as the cluster's administrator.
     pub async fn client(&self) -> kube::Client {
         client_of(&self.directory.join("kubeconfig")).await
@@ -143,6 +151,26 @@ impl Installation {
 
     /// A kubeconfig that holds nothing but a token of a service account.
     pub async fn account_kubeconfig(&self, namespace: &str, account: &str) -> PathBuf {
+        let config = self.kubeconfig_of(namespace, account).await;
+        self.write(&format!("{namespace}-{account}.kubeconfig"), &config)
+    }
+
+    /// The same for asking the server itself, past kube-apiserver.
+    pub async fn server_kubeconfig(&self, namespace: &str, account: &str) -> PathBuf {
+        let port = std::fs::read_to_string(self.directory.join("server-port")).expect("the server's port");
+        let authority = self.directory.join("certificates/ca.crt");
+        let mut config = self.kubeconfig_of(namespace, account).await;
+        for cluster in &mut config.clusters {
+            cluster.cluster = Some(kube::config::Cluster {
+                server: Some(format!("https://localhost:{}", port.trim())),
+                certificate_authority: Some(authority.display().to_string()),
+                ..kube::config::Cluster::default()
+            });
+        }
+        self.write(&format!("{namespace}-{account}-server.kubeconfig"), &config)
+    }
+
+    async fn kubeconfig_of(&self, namespace: &str, account: &str) -> Kubeconfig {
         let token = self
             .kubectl()
             .run(&format!("create token {account} -n {namespace}"))
@@ -155,9 +183,13 @@ impl Installation {
                 ..kube::config::AuthInfo::default()
             });
         }
-        let path = self.directory.join(format!("{namespace}-{account}.kubeconfig"));
+        config
+    }
+
+    fn write(&self, name: &str, config: &Kubeconfig) -> PathBuf {
+        let path = self.directory.join(name);
         // JSON is YAML.
-        std::fs::write(&path, serde_json::to_vec(&config).expect("a writable kubeconfig")).expect("a file");
+        std::fs::write(&path, serde_json::to_vec(config).expect("a writable kubeconfig")).expect("a file");
         path
     }
 
