@@ -216,6 +216,13 @@ async fn c084_requests_in_work_and_requests_given_up_are_counted() {
         scrape.sum("apiserver_request_aborts_total", &[("resource", "flunders")]),
         1.0
     );
+    let given_up = &scrape.families["apiserver_request_aborts_total"].samples;
+    assert!(
+        given_up
+            .iter()
+            .all(|sample| !sample.labels.contains_key("component")),
+        "upstream tells none: {given_up:?}"
+    );
     assert_eq!(
         scrape.sum(
             "apiserver_current_inflight_requests",

@@ -9,7 +9,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use telemetry::{MetricsRegistry, Untyped, prometheus_client};
 
-use super::series::{DryRunLabels, RequestLabels, ResourceLabels, TargetLabels};
+use super::series::{AskedLabels, DryRunLabels, RequestLabels, ResourceLabels, TargetLabels};
 
 /// Upper bounds in seconds; upstream's. The service level objectives of a cluster are read off these.
 const DURATION_BUCKETS: [f64; 23] = [
@@ -17,6 +17,8 @@ const DURATION_BUCKETS: [f64; 23] = [
     20.0, 30.0, 45.0, 60.0,
 ];
 
+/// Upstream tells no component of a request that was given up.
+const ASKED: &[&str] = &["verb", "group", "version", "resource", "subresource", "scope"];
 const TARGET: &[&str] = &[
     "verb",
     "group",
@@ -56,7 +58,7 @@ pub(super) type Histograms<L> = Family<L, Histogram>;
 #[derive(Clone, Debug)]
 pub(super) struct Families {
     pub(super) requests: Family<RequestLabels, Counter>,
-    pub(super) aborts: Family<TargetLabels, Counter>,
+    pub(super) aborts: Family<AskedLabels, Counter>,
     pub(super) durations: Histograms<DryRunLabels>,
     pub(super) sli_durations: Histograms<TargetLabels>,
     pub(super) response_sizes: Histograms<TargetLabels>,
@@ -103,7 +105,7 @@ impl Families {
         );
         registry.register(
             "apiserver_request_aborts_total",
-            TARGET,
+            ASKED,
             "Requests whose client left before they were answered",
             self.aborts.clone(),
         );

@@ -41,13 +41,19 @@ impl SeriesLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub(super) struct TargetLabels {
+pub(super) struct AskedLabels {
     verb: &'static str,
     group: String,
     version: String,
     resource: String,
     subresource: String,
     scope: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct TargetLabels {
+    #[prometheus(flatten)]
+    asked: AskedLabels,
     component: &'static str,
 }
 
@@ -106,16 +112,18 @@ impl Series {
         let labels = DryRunLabels {
             dry_run: labels.dry_run,
             target: TargetLabels {
-                verb: labels.verb,
-                group: labels.group,
-                version: labels.version,
-                resource: labels.resource,
-                subresource: labels.subresource,
-                scope: labels.scope,
+                asked: AskedLabels {
+                    verb: labels.verb,
+                    group: labels.group,
+                    version: labels.version,
+                    resource: labels.resource,
+                    subresource: labels.subresource,
+                    scope: labels.scope,
+                },
                 component: COMPONENT,
             },
         };
-        let (verb, target) = (labels.target.verb, &labels.target);
+        let (verb, target) = (labels.target.asked.verb, &labels.target);
         let is_stream = matches!(verb, "WATCH" | "CONNECT");
         let is_read = matches!(verb, "GET" | "LIST");
         let histogram = |is_one: bool, family: &super::families::Histograms<TargetLabels>| {
@@ -151,7 +159,10 @@ impl Series {
 
     /// The client left before its request was answered.
     pub(crate) fn aborted(&self) {
-        self.families.aborts.get_or_create(&self.labels.target).inc();
+        self.families
+            .aborts
+            .get_or_create(&self.labels.target.asked)
+            .inc();
     }
 
     /// A long-running request begins.
