@@ -64,6 +64,7 @@ pub fn rotate_authority(
     common_name: &str,
     validity: Validity,
 ) -> Result<CertificateAuthority, Error> {
+    let _held = hold(dir)?;
     let previous = previous(dir, stem);
     if exists(&previous.certificate)? {
         let problem = "a rotation is under way; finish it or roll it back before beginning another";
@@ -74,7 +75,6 @@ pub fn rotate_authority(
     }
     let old = CertificateAuthority::load(dir, stem)?;
     let new = CertificateAuthority::create(common_name, validity)?;
-    let _held = hold(dir)?;
     replace_pair(&previous, &old.certificate_pem()?, &old.private_key_pem()?)?;
     replace_pair(
         &PairPaths::new(dir, stem),
@@ -88,20 +88,28 @@ pub fn rotate_authority(
 /// previous one. Both stay in [`authority_bundle`], so the steps that follow are those of a rotation:
 /// issue the leaves again, let the servers reload them, [`finish_rotation`].
 ///
+/// A rotation that was cut off between key and certificate is turned around as well. The pair that is half
+/// there can sign nothing and goes.
+///
 /// # Errors
 /// [`Error::Rotation`] if none is under way; those of [`CertificateAuthority::load`] otherwise.
 pub fn roll_back(dir: &Path, stem: &str) -> Result<CertificateAuthority, Error> {
-    let previous = under_way(dir, stem)?;
-    let new = CertificateAuthority::load(dir, stem)?;
-    let old = CertificateAuthority::load(dir, &previous_stem(stem))?;
     let _held = hold(dir)?;
+    let previous = under_way(dir, stem)?;
+    let old = CertificateAuthority::load(dir, &previous_stem(stem))?;
+    let new = match CertificateAuthority::load(dir, stem) {
+        Err(Error::KeyMismatch { .. }) => None,
+        loaded => Some(loaded?),
+    };
     replace_pair(
         &PairPaths::new(dir, stem),
         &old.certificate_pem()?,
         &old.private_key_pem()?,
     )?;
     // A crash here loses the CA that is being given up; its leaves must be issued again in any case.
-    replace_pair(&previous, &new.certificate_pem()?, &new.private_key_pem()?)?;
+    if let Some(new) = new {
+        replace_pair(&previous, &new.certificate_pem()?, &new.private_key_pem()?)?;
+    }
     Ok(old)
 }
 
@@ -109,14 +117,30 @@ pub fn roll_back(dir: &Path, stem: &str) -> Result<CertificateAuthority, Error> 
 /// [`authority_bundle`].
 ///
 /// # Errors
-/// [`Error::Rotation`] if none is under way; [`Error::File`] if a file cannot be removed.
+/// [`Error::Rotation`] if none is under way, or it was cut off between key and certificate: the previous pair
+/// is then the only whole one. Those of [`CertificateAuthority::load`], and [`Error::File`] if a file cannot
+/// be removed.
 pub fn finish_rotation(dir: &Path, stem: &str) -> Result<(), Error> {
+    let _held = hold(dir)?;
     let previous = under_way(dir, stem)?;
+    CertificateAuthority::load(dir, stem).map_err(|error| half_done(error, dir, stem))?;
     // The certificate goes last: it is what says that a rotation is under way.
     if exists(&previous.key)? {
         remove(&previous.key)?;
     }
     remove(&previous.certificate)
+}
+
+/// What to do about a pair whose key was replaced and its certificate not.
+fn half_done(error: Error, dir: &Path, stem: &str) -> Error {
+    match error {
+        Error::KeyMismatch { .. } => Error::Rotation {
+            path: PairPaths::new(dir, stem).certificate,
+            problem: "the rotation was cut off, and the key beside it belongs to another certificate; roll the \
+                      rotation back, then begin again",
+        },
+        other => other,
+    }
 }
 
 /// The previous pair of a CA in rotation.

@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a step that fails is a test that fails")]
 
 mod commands;
+mod rotation;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -14,8 +15,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use brokkr_certs::{
     CertificateAuthority, Error, ManifestRequest, Problem, SERVING_CA, ServingRequest, Validity,
-    authority_bundle, base64_bundle, cluster_manifests, finish_rotation, inspect, roll_back,
-    rotate_authority,
+    base64_bundle, cluster_manifests, inspect,
 };
 
 /// An empty directory of this test's own, made anew on every run.
@@ -167,65 +167,6 @@ fn leaf_is_replaced_whole_and_its_key_stays_private() {
         0o600
     );
     assert_eq!(names(&dir), ["ca.crt", "ca.key", "tls.crt", "tls.key"]);
-}
-
-#[test]
-fn rotation_trusts_both_authorities_until_it_is_finished() {
-    let dir = empty_dir("rotation");
-    let old = load_or_create(&dir).unwrap().certificate_pem().unwrap();
-    let rotate = || rotate_authority(&dir, SERVING_CA, "test-ca", Validity::authority_default());
-
-    let new = rotate().unwrap().certificate_pem().unwrap();
-
-    assert_ne!(old, new);
-    assert_eq!(load_or_create(&dir).unwrap().certificate_pem().unwrap(), new);
-    assert_eq!(authority_bundle(&dir, SERVING_CA).unwrap(), format!("{new}{old}"));
-    assert!(matches!(rotate().unwrap_err(), Error::Rotation { .. }));
-    finish_rotation(&dir, SERVING_CA).unwrap();
-    assert_eq!(authority_bundle(&dir, SERVING_CA).unwrap(), new);
-    assert!(matches!(
-        finish_rotation(&dir, SERVING_CA).unwrap_err(),
-        Error::Rotation { .. }
-    ));
-}
-
-#[test]
-fn rotation_is_turned_around_with_both_authorities_trusted() {
-    let dir = empty_dir("roll-back");
-    let old = load_or_create(&dir).unwrap().certificate_pem().unwrap();
-    assert!(matches!(
-        roll_back(&dir, SERVING_CA).unwrap_err(),
-        Error::Rotation { .. }
-    ));
-    let new = rotate_authority(&dir, SERVING_CA, "test-ca", Validity::authority_default()).unwrap();
-    let new = new.certificate_pem().unwrap();
-
-    let back = roll_back(&dir, SERVING_CA).unwrap().certificate_pem().unwrap();
-
-    assert_eq!(back, old);
-    assert_eq!(load_or_create(&dir).unwrap().certificate_pem().unwrap(), old);
-    assert_eq!(authority_bundle(&dir, SERVING_CA).unwrap(), format!("{old}{new}"));
-    // Forth again, and to the end.
-    roll_back(&dir, SERVING_CA).unwrap();
-    finish_rotation(&dir, SERVING_CA).unwrap();
-    assert_eq!(authority_bundle(&dir, SERVING_CA).unwrap(), new);
-    assert_eq!(names(&dir), ["ca.crt", "ca.key"]);
-}
-
-#[test]
-fn bundle_read_while_a_rotation_is_turned_around_holds_both_authorities() {
-    let dir = empty_dir("roll-back-read");
-    let old = load_or_create(&dir).unwrap().certificate_pem().unwrap();
-    let new = rotate_authority(&dir, SERVING_CA, "test-ca", Validity::authority_default()).unwrap();
-    let new = new.certificate_pem().unwrap();
-
-    std::thread::scope(|scope| {
-        let turning = scope.spawn(|| (0..20).for_each(|_| drop(roll_back(&dir, SERVING_CA).unwrap())));
-        while !turning.is_finished() {
-            let bundle = authority_bundle(&dir, SERVING_CA).unwrap();
-            assert!(bundle.contains(&old) && bundle.contains(&new), "{bundle}");
-        }
-    });
 }
 
 #[test]
