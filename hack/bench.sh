@@ -79,10 +79,7 @@ done
 clean_up() {
   local code=$?
   trap - EXIT INT TERM
-  if [[ -n "${MEASURING:-}" ]]; then
-    kill "${MEASURING}" 2>/dev/null || true
-    wait "${MEASURING}" || true
-  fi
+  end_children
   if ((code != 0 && code != 3 && code != 130)); then
     rm -rf "${TMPDIR:-/tmp}/brokkr-bench.failed"
     cp -r "${LOG_DIR}" "${TMPDIR:-/tmp}/brokkr-bench.failed"

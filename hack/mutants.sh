@@ -18,7 +18,16 @@ TEXT
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 STATE_DIR=$(mktemp -d "${TMPDIR:-/tmp}/brokkr-mutants.XXXXXX")
-trap 'rm -rf "${STATE_DIR}"' EXIT
+# shellcheck source=/dev/null
+source hack/lib/processes.sh
+
+clean_up() {
+  trap - EXIT INT TERM
+  end_children
+  rm -rf "${STATE_DIR}"
+}
+trap clean_up EXIT
+trap 'exit 130' INT TERM
 # No test that stands a guard's absence for so long may be called red: it has to say what is wrong.
 RUN_SECONDS_MAX=120
 

@@ -30,11 +30,12 @@ follow_order() {
   echo
   echo "\$ kubectl get workorders -n ${WORK_NAMESPACE} -w"
   "$(kubectl_path)" --kubeconfig "${STATE_DIR}/kubeconfig" get workorders --namespace "${WORK_NAMESPACE}" --watch &
-  local watch=$!
-  local code=0
+  local watch=$! code=0
+  trap end_children EXIT
   kubectl wait "$1" --namespace "${WORK_NAMESPACE}" --for=condition=Complete --timeout=120s >/dev/null || code=$?
   sleep 0.5
   kill "${watch}" 2>/dev/null
   wait "${watch}" 2>/dev/null || true
+  trap - EXIT
   return "${code}"
 }

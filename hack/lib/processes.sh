@@ -11,6 +11,11 @@ process_start_time() {
 start_process() {
   local name=$1 log=$2
   shift 2
+  # Its record is the only way to end it.
+  if process_alive "${name}"; then
+    echo "${name} already runs; stop it first" >&2
+    return 1
+  fi
   mkdir -p "${STATE_DIR}/pids"
   setsid "$@" >>"${log}" 2>&1 </dev/null &
   local pid=$!
@@ -38,4 +43,19 @@ stop_process() {
     done
   fi
   rm -f "${STATE_DIR}/pids/${name}"
+}
+
+# Ends what the script has started in the background and not detached, and waits. Background jobs of a script
+# ignore Ctrl-C: without this, a build would go on after it.
+end_children() {
+  local child
+  for child in $(jobs -rp); do end_tree "${child}"; done
+  wait 2>/dev/null || true
+}
+
+# Ends a process and all that it has started.
+end_tree() {
+  local child
+  for child in $(pgrep -P "$1"); do end_tree "${child}"; done
+  kill -TERM "$1" 2>/dev/null || true
 }
