@@ -65,7 +65,7 @@ failed=0
 STATE_DIR=$(mktemp -d "${TMPDIR:-/tmp}/brokkr-soak.XXXXXX")
 LOG_DIR=${STATE_DIR}/logs
 mkdir -p "${LOG_DIR}"
-for part in steps prerequisites control-plane; do
+for part in steps processes prerequisites control-plane; do
   # shellcheck source=/dev/null
   source "${ROOT}/hack/lib/${part}.sh"
 done
@@ -73,9 +73,7 @@ done
 # Whatever ends this script ends what it runs: tests remove their databases and installations when they end.
 cleanup() {
   trap - EXIT INT TERM
-  local child
-  for child in $(jobs -p); do end_tree "${child}"; done
-  wait 2>/dev/null || true
+  end_children
   if ((failed)); then
     rm -rf "${TMPDIR:-/tmp}/brokkr-soak.failed"
     cp -r "${LOG_DIR}" "${TMPDIR:-/tmp}/brokkr-soak.failed"
@@ -83,26 +81,26 @@ cleanup() {
   fi
   rm -rf "${STATE_DIR}"
 }
-
-# Ends a process and all that it has started.
-end_tree() {
-  local child
-  for child in $(pgrep -P "$1"); do end_tree "${child}"; done
-  kill -TERM "$1" 2>/dev/null || true
-}
 trap cleanup EXIT
 trap 'echo; echo "Interrupted."; exit 130' INT TERM
 
-# tests TARGET FILTER...: the tests of one target whose names hold one of the filters; at least one must run.
-tests() {
-  local target=$1
-  shift
-  cargo test --workspace --locked --quiet --test "${target}" -- --nocapture --test-threads 1 "$@"
+# tests TARGET FILTER...: the tests of one target whose names hold one of the filters.
+tests() { some_of cargo test --workspace --locked --quiet --test "$1" -- --nocapture --test-threads 1 "${@:2}"; }
+
+# some_of COMMAND...: runs tests, at least one of which must be there: a filter that finds none passes otherwise.
+some_of() {
+  local log=${STATE_DIR}/tests.log
+  "$@" | tee "${log}" || return 1
+  (($(passed_in "${log}") > 0)) && return 0
+  echo "no test ran: $*" >&2
+  return 1
 }
+
+passed_in() { sed -nE 's/^test result: .* ([0-9]+) passed; .*/\1/p' "$1" | awk '{ sum += $1 } END { print sum + 0 }'; }
 
 requests() { tests requests fuzz::; }
 model() {
-  cargo test --workspace --locked --quiet --lib -- --nocapture lifecycle::tests::laws:: && tests storage replicas::
+  some_of cargo test --workspace --locked --quiet --lib -- --nocapture lifecycle::tests::laws:: && tests storage replicas::
 }
 crash() { tests requests crash:: && tests queue crash:: && tests storage durability::; }
 outages() { tests outages; }
@@ -117,16 +115,11 @@ build() {
 results=()
 figures=${STATE_DIR}/figures
 run() {
-  local part=$1 started=${SECONDS} verdict=passed passed log
+  local part=$1 started=${SECONDS} verdict=passed log
   log="${LOG_DIR}/step-$(printf '%02d' $((step_number + 1))).log"
   step "${part}" "${part}" || verdict=FAILED
-  passed=$(sed -nE 's/^test result: .* ([0-9]+) passed; .*/\1/p' "${log}" | awk '{ sum += $1 } END { print sum + 0 }')
-  if [[ ${verdict} == passed && ${passed} == 0 ]]; then
-    verdict="FAILED: no test ran"
-    echo "  ${part}: no test ran" >&2
-  fi
   [[ ${verdict} == passed ]] || failed=1
-  results+=("| ${part} | ${verdict} | ${passed} | $((SECONDS - started)) |")
+  results+=("| ${part} | ${verdict} | $(passed_in "${log}") | $((SECONDS - started)) |")
   { sed -nE 's/.*(soak: .*)/\1/p' "${log}" | sed "s/^soak:/${part}:/"; } >>"${figures}"
 }
 
