@@ -75,7 +75,7 @@ lint() {
     unformatted_go &&
     (cd tests/controlplane && go vet ./...) &&
     (cd tests/clientgo && CGO_ENABLED=0 go vet ./...) &&
-    find hack .ci -type f \( -name '*.sh' -o -name run \) -exec bash -n {} \;
+    find hack .ci -type f \( -name '*.sh' -o -name run \) -print0 | xargs -0 -n 1 bash -n
 }
 
 unformatted_go() {
