@@ -20,7 +20,7 @@ Usage: hack/local-up.sh [up] [--dir DIR] [--no-demo] [--replicas N] [--agents N]
   --agents N     how many agents to run, local, local-2 and so on, 1 to 9 (default: 1)
   --kubeconfig FILE
                  use this control plane, with Shipwright and Tekton on it, instead of a new one; it must
-                 reach this machine by its loopback address
+                 reach this machine by its loopback address and have nothing of Brokkr Work yet
   --signal NAME  how `stop` ends a process (default: TERM; kube-apiserver is always killed)
 
 Environment:
@@ -125,7 +125,8 @@ interrupted() {
   trap - INT TERM EXIT
   echo
   echo "Interrupted: removing what was started."
-  down
+  end_children
+  down || true
   exit 130
 }
 
@@ -135,24 +136,26 @@ failed() {
   echo "Removing what was started; the logs stay in ${STATE_DIR}.failed" >&2
   rm -rf "${STATE_DIR}.failed"
   cp -r "${LOG_DIR}" "${STATE_DIR}.failed" 2>/dev/null || true
-  down
+  end_children
+  down || true
   exit "$1"
 }
 
 down() {
   # An agent would wait for its runs, which go with everything else.
-  local name
+  local name code=0
   for name in $(agents); do stop_process "${name}" KILL; done
   # A server whose clients are gone has nothing to drain.
-  if [[ -e "${CONTROL_PLANE_DIR}/given" ]]; then uninstall; else stop_process control-plane; fi
+  if [[ -e "${CONTROL_PLANE_DIR}/installing" ]]; then uninstall || code=1; else stop_process control-plane; fi
   stop_servers
   stop_postgres
   if is_ours; then
     rm -rf "${STATE_DIR}"
   elif [[ -e "${STATE_DIR}" ]]; then
     echo "${STATE_DIR} was not made by this script and stays; remove it yourself." >&2
-    return 1
+    code=1
   fi
+  return "${code}"
 }
 
 # Whether the folder was made here, so that all of it may be removed.

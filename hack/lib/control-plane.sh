@@ -43,8 +43,10 @@ use_control_plane() {
   jq -er '.clusters[0].cluster["certificate-authority-data"]' <<<"${config}" | base64 -d >"${CONTROL_PLANE_DIR}/ca.crt"
   jq --arg kubectl "${program}" --arg ca "${CONTROL_PLANE_DIR}/ca.crt" \
     '{kubectl: $kubectl, caFile: $ca, serverURL: .clusters[0].cluster.server}' <<<"${config}" >"${CONTROL_PLANE_DIR}/state.json"
-  touch "${CONTROL_PLANE_DIR}/given"
   (umask 077 && echo "${config}" >"${STATE_DIR}/kubeconfig")
+  nothing_installed || return 1
+  # From here on, what carries our names is ours to remove.
+  touch "${CONTROL_PLANE_DIR}/installing"
 }
 
 # One value of the control plane's state, such as `kubeconfig` or `serverURL`.

@@ -89,7 +89,7 @@ start_server() {
     --database-url-file "${STATE_DIR}/database-url" \
     --bind-address 127.0.0.1 --secure-port "$(<"${STATE_DIR}/${name}-port")" \
     --tls-cert-file "${STATE_DIR}/certificates/tls.crt" \
-    --tls-private-key-file "${STATE_DIR}/certificates/tls.key"
+    --tls-private-key-file "${STATE_DIR}/certificates/tls.key" || return 1
   wait_until 30 server_decided "${name}" && process_alive "${name}" && return 0
   tail -n 20 "${LOG_DIR}/${name}.log"
   return 1
@@ -167,17 +167,40 @@ start_agent() {
     --config "${ROOT}/docs/samples/agent-config.yaml"
 }
 
+INSTALLED_NAMESPACES=(brokkr-system brokkr-agents "${WORK_NAMESPACE}")
+INSTALLED_API_SERVICE=v1alpha1.work.brokkr.io
+
+# Whether a control plane has none of what everything above would write over, and `uninstall` would take away.
+nothing_installed() {
+  local found
+  found=$(kubectl get namespaces "${INSTALLED_NAMESPACES[@]}" --ignore-not-found --output name) || return 1
+  found+=" $(kubectl get apiservices "${INSTALLED_API_SERVICE}" --ignore-not-found --output name)" || return 1
+  [[ -n "${found// /}" ]] || return 0
+  echo "The cluster already has ${found//$'\n'/ }" >&2
+  echo "They are left as they are. Remove them if they are nobody's, or use another cluster." >&2
+  return 1
+}
+
 # Takes everything above out of a control plane that goes on without us.
 uninstall() {
-  kubectl delete namespace "${WORK_NAMESPACE}" --ignore-not-found --wait=false
-  [[ -e "${STATE_DIR}/hub/kustomization.yaml" ]] &&
-    kubectl delete -k "${STATE_DIR}/hub" --ignore-not-found --wait=false
-  local name account
-  for name in $(agents); do
-    account=$(hub_name "${name}")
-    sed "s|\${AGENT_NAME}|${account}|g" "${ROOT}/apiservice/roles-agent.yaml" |
-      kubectl delete --ignore-not-found --wait=false -f -
-    kubectl delete clusterrolebinding "brokkr-agent-orders:${account}" --ignore-not-found
-  done
-  kubectl delete --ignore-not-found --wait=false -f "${ROOT}/apiservice/agent/rbac.yaml"
+  if ! kubectl get --raw /version --request-timeout 10s >/dev/null; then
+    echo "The cluster does not answer; what was installed there stays. When it is back, remove:" >&2
+    echo "  apiservice ${INSTALLED_API_SERVICE}; namespaces ${INSTALLED_NAMESPACES[*]};" >&2
+    echo "  clusterroles, clusterrolebindings, priorityclasses, and rolebindings of kube-system, called brokkr-..." >&2
+    return 1
+  fi
+  local name code=0
+  remove namespace "${WORK_NAMESPACE}" || code=1
+  if [[ -e "${STATE_DIR}/hub/kustomization.yaml" ]]; then remove -k "${STATE_DIR}/hub" || code=1; fi
+  for name in $(agents); do uninstall_agent "$(hub_name "${name}")" || code=1; done
+  remove -f "${ROOT}/apiservice/agent/rbac.yaml" || code=1
+  return "${code}"
 }
+
+# uninstall_agent ACCOUNT
+uninstall_agent() {
+  sed "s|\${AGENT_NAME}|$1|g" "${ROOT}/apiservice/roles-agent.yaml" | remove -f - &&
+    remove clusterrolebinding "brokkr-agent-orders:$1"
+}
+
+remove() { kubectl delete --ignore-not-found --wait=false "$@"; }

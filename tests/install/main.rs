@@ -10,6 +10,7 @@ mod availability;
 mod guide;
 mod hub;
 mod load;
+mod local_up;
 mod manifests;
 mod mark;
 mod outage;

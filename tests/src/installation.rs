@@ -241,7 +241,9 @@ fn script() -> PathBuf {
     repository().join("hack/local-up.sh")
 }
 
-fn run_script(directory: &Path, arguments: &[&str]) {
+/// `hack/local-up.sh` with its files in this directory.
+#[must_use]
+pub fn local_up(directory: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(script());
     // What cargo tells this test about its own crate is no business of the build in the script: with these
     // set, build scripts that look at them run again, and all that depends on them is compiled anew.
@@ -250,11 +252,16 @@ fn run_script(directory: &Path, arguments: &[&str]) {
             command.env_remove(name);
         }
     }
-    let output = command
+    command
         .args(arguments)
         .arg("--dir")
         .arg(directory)
-        .stdin(Stdio::null())
+        .stdin(Stdio::null());
+    command
+}
+
+fn run_script(directory: &Path, arguments: &[&str]) {
+    let output = local_up(directory, arguments)
         .output()
         .expect("hack/local-up.sh starts");
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();

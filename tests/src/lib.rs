@@ -9,7 +9,7 @@ pub mod namespace;
 pub mod rights;
 pub mod wait;
 
-pub use installation::{Installation, Part};
+pub use installation::{Installation, Part, local_up};
 pub use kubectl::{Kubectl, Output};
 pub use namespace::TestNamespace;
 pub use wait::eventually;
