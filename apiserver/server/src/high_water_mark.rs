@@ -16,6 +16,9 @@ use kube::{Api, Client};
 const NAME: &str = "brokkr-apiserver-high-water-mark";
 const KEY: &str = "resourceVersion";
 
+/// No version is greater: what is recorded above was not recorded by a server.
+const VERSION_MAX: u64 = (1 << 53) - 1;
+
 /// The mark in the ConfigMap `brokkr-apiserver-high-water-mark`.
 pub struct ConfigMapMark {
     namespace: String,
@@ -78,7 +81,11 @@ impl ConfigMapMark {
 /// What the ConfigMap says; a fresh one says nothing.
 fn recorded(config_map: &ConfigMap) -> Result<Option<ResourceVersion>, MarkError> {
     let text = config_map.data.as_ref().and_then(|data| data.get(KEY));
-    let parse = |text: &String| text.parse().map_err(|_| MarkError::Malformed(text.clone()));
+    let parse = |text: &String| {
+        let version = text.parse().ok();
+        let possible = version.filter(|version: &ResourceVersion| version.get() <= VERSION_MAX);
+        possible.ok_or_else(|| MarkError::Malformed(text.clone()))
+    };
     text.map(parse).transpose()
 }
 
@@ -120,7 +127,9 @@ mod tests {
         assert_eq!(recorded(&ConfigMap::default()).unwrap(), None);
         let version = recorded(&holding("1099511627777")).unwrap();
         assert_eq!(version, Some(ResourceVersion::new(1_099_511_627_777)));
-        let error = recorded(&holding("many")).unwrap_err().to_string();
-        assert!(error.contains("\"many\""), "{error}");
+        for text in ["many", "9007199254740992", "9223372036854775807"] {
+            let error = recorded(&holding(text)).unwrap_err().to_string();
+            assert!(error.contains(&format!("{text:?}")), "{error}");
+        }
     }
 }

@@ -11,8 +11,8 @@ use super::resource_version::ResourceVersion;
 
 /// A number kept outside the database: a version that is known to have been drawn.
 ///
-/// It is read once, before anything is served or written; a failure is tried again, and until then storage
-/// is unreachable. It is raised now and then, so that it may be somewhat lower than the newest version; a
+/// It is read at each new connection for writing or for reading the change log. Until it has been read once
+/// nothing is served or written; a failure later on is logged. It is raised now and then, so that it may be somewhat lower than the newest version; a
 /// failure is logged and tried again, and stops nothing.
 #[async_trait]
 pub trait HighWaterMark: Send + Sync + 'static {

@@ -201,7 +201,12 @@ impl Tailer {
             None => (connect(&self.options, "tailer").await?, None),
         };
         if confirmed.is_none_or(|at| at.elapsed() >= self.options.history_interval) {
-            let confirming = self.history.confirm(&mut connection);
+            let confirming = async {
+                match confirmed {
+                    Some(_) => self.history.confirm(&mut connection).await,
+                    None => self.history.confirm_new(&mut connection).await,
+                }
+            };
             let looked = timeout(self.options.transaction_timeout, confirming).await;
             looked.map_err(|_| unreachable("reading the database's history took too long"))??;
             self.confirmed = Some(Instant::now());

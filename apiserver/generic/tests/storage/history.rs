@@ -331,6 +331,52 @@ async fn c284_a_restored_copy_that_was_written_on_is_still_caught() {
 }
 
 #[tokio::test]
+async fn c284_a_restored_copy_is_caught_by_what_others_have_recorded_meanwhile() {
+    let mut restored = Restored::new().await;
+    let proxy = Proxy::before(&restored.fixture.database.connect_options()).unwrap();
+    let mark = Arc::clone(&restored.mark) as Arc<dyn HighWaterMark>;
+    let storage = Storage::builder(StorageOptions::new(proxy.connect_options()))
+        .resource(notes())
+        .resource(entries())
+        .high_water_mark(mark)
+        .start(&Default::default());
+    storage.get(NOTES, &key("kept"), Freshness::Latest).await.unwrap();
+
+    // This one is cut off while another one writes, records that, and ends.
+    proxy.lead_to(None).unwrap();
+    let other = restored.replica();
+    let lost = other.create("lost", "red").await;
+    other.shutdown().await;
+    assert_eq!(*restored.mark.version.lock().unwrap(), Some(lost.version));
+    restored.while_stopped(|postgres| postgres.restore_files().unwrap());
+    proxy
+        .lead_to(Some(&restored.fixture.database.connect_options()))
+        .unwrap();
+
+    assert_eq!(written(&storage, "new").await.version, epoch(1));
+}
+
+#[tokio::test]
+async fn a_mark_above_all_versions_begins_no_epoch() {
+    let fixture = Fixture::new().await;
+    let mark = Arc::new(Mark::default());
+    *mark.version.lock().unwrap() = Some(ResourceVersion::new(i64::MAX.cast_unsigned()));
+    let kept = Arc::clone(&mark) as Arc<dyn HighWaterMark>;
+    let storage = replica(&fixture.database, |_| {}, |builder| builder.high_water_mark(kept));
+
+    let refused = storage.update(creation("a", json!({}))).await;
+
+    assert!(
+        matches!(&refused, Err(StorageError::Corrupt(message)) if message.contains("epoch 8388608")),
+        "{refused:?}"
+    );
+    assert_eq!(
+        fixture.count("select epoch::bigint from apiserver.rv_meta").await,
+        0
+    );
+}
+
+#[tokio::test]
 async fn the_mark_is_read_before_anything_and_raised_when_it_can_be() {
     let fixture = Fixture::new().await;
     let mark = Arc::new(Mark::default());
@@ -365,7 +411,13 @@ async fn the_mark_is_read_before_anything_and_raised_when_it_can_be() {
     // Writes go on without it; it follows when it is back.
     mark.away.store(true, Ordering::SeqCst);
     let b = storage.create("b", "red").await;
-    let c = storage.create("c", "red").await;
+    fixture
+        .sql(
+            "select pg_terminate_backend(pid) from pg_stat_activity
+             where datname = current_database() and pid <> pg_backend_pid()",
+        )
+        .await;
+    let c = written(&storage, "c").await;
     assert!(b.version < c.version);
     mark.away.store(false, Ordering::SeqCst);
     recorded(c.version).await;

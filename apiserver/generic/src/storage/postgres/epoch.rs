@@ -28,6 +28,12 @@ use crate::storage::high_water_mark::HighWaterMark;
 use crate::storage::options::StorageOptions;
 use crate::storage::resource_version::{EPOCH_SHIFT, ResourceVersion};
 
+/// How long a record that was read before is waited for; others may have raised it since.
+const READ_AGAIN_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// The last epoch: versions stay below 2^53, as clients may take them for floating-point numbers.
+const EPOCH_MAX: i64 = (1 << 13) - 1;
+
 /// Of what the database is; of what it holds; and whether it holds the event `$1`, written at `$2`.
 const LOOK: &str = "select m.system_identifier is null,
         m.system_identifier is not distinct from s.system_identifier::text
@@ -106,12 +112,21 @@ impl History {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// [`Self::confirm`] for a connection that was just opened: others may have written and ended since the last
+    /// one, so that the high-water mark alone knows of it.
+    ///
+    /// # Errors
+    /// As there; and `Unreachable` while the high-water mark has never been read.
+    pub(crate) async fn confirm_new(&self, connection: &mut PgConnection) -> Result<(), StorageError> {
+        self.read_mark().await?;
+        self.confirm(connection).await
+    }
+
     /// Makes sure that what is read and drawn through this connection belongs to a history that holds
     /// all that is known.
     ///
     /// # Errors
-    /// `Unreachable` on a standby, which may lack what was acknowledged, and while the high-water mark
-    /// has never been read.
+    /// `Unreachable` on a standby, which may lack what was acknowledged.
     pub(crate) async fn confirm(&self, connection: &mut PgConnection) -> Result<(), StorageError> {
         let standby: bool = sqlx::query_scalar("select pg_is_in_recovery()")
             .fetch_one(&mut *connection)
@@ -119,7 +134,6 @@ impl History {
         if standby {
             return Err(unreachable("the database is a standby"));
         }
-        self.read_mark().await?;
         if self.look(connection).await?.goes_on() {
             return Ok(());
         }
@@ -180,6 +194,10 @@ impl History {
 
     async fn begin_epoch(&self, connection: &mut PgConnection, found: &Found) -> Result<(), StorageError> {
         let epoch = found.epoch + 1;
+        if epoch > EPOCH_MAX {
+            let message = format!("epoch {epoch} would be the next one, and there are {EPOCH_MAX}");
+            return Err(StorageError::Corrupt(message));
+        }
         let first = epoch << EPOCH_SHIFT;
         tracing::error!(
             epoch,
@@ -190,8 +208,8 @@ impl History {
             "the database is not the one it was, and may lack acknowledged writes: a new epoch begins, and all \
              clients list anew"
         );
-        sqlx::query("update apiserver.rv_meta set epoch = $1, floor_rv = $2, floor_at = clock_timestamp()")
-            .bind(i32::try_from(epoch).unwrap_or(i32::MAX))
+        sqlx::query("update apiserver.rv_meta set epoch = $1::bigint::integer, floor_rv = $2, floor_at = clock_timestamp()")
+            .bind(epoch)
             .bind(first)
             .execute(&mut *connection)
             .await?;
@@ -202,20 +220,33 @@ impl History {
         Ok(())
     }
 
-    /// Once is enough: all that comes after it is known here.
+    /// A failure counts only while the mark was never read: what was read then is known here.
     async fn read_mark(&self) -> Result<(), StorageError> {
         let Some(mark) = &self.mark else { return Ok(()) };
-        if mutant!("i1-high-water-mark-not-read") || self.mark_was_read.load(Ordering::Acquire) {
+        if mutant!("i1-high-water-mark-not-read") {
             return Ok(());
         }
-        let read = timeout(self.patience, mark.read()).await;
-        let read = read.map_err(|_| unreachable("reading the high-water mark took too long"))?;
-        let version = read.map_err(|e| unreachable(format!("the high-water mark was not read: {e}")))?;
-        if let Some(version) = version {
-            self.committed(version);
+        let read_before = self.mark_was_read.load(Ordering::Acquire);
+        let patience = match read_before {
+            true => self.patience.min(READ_AGAIN_TIMEOUT),
+            false => self.patience,
+        };
+        let read = match timeout(patience, mark.read()).await {
+            Ok(read) => read.map_err(|error| format!("the high-water mark was not read: {error}")),
+            Err(_) => Err("reading the high-water mark took too long".to_owned()),
+        };
+        match read {
+            Ok(version) => {
+                self.committed(version.unwrap_or(ResourceVersion::ZERO));
+                self.mark_was_read.store(true, Ordering::Release);
+                Ok(())
+            }
+            Err(error) if read_before => {
+                tracing::warn!(error, "what others have recorded since is not known");
+                Ok(())
+            }
+            Err(error) => Err(unreachable(error)),
         }
-        self.mark_was_read.store(true, Ordering::Release);
-        Ok(())
     }
 
     /// Raises the mark at each interval in which a version was drawn, until the token is cancelled.

@@ -224,7 +224,7 @@ impl Writer {
     /// A failover cuts all connections, so that a look at the history belongs to each new one.
     async fn connect_to_history(&self) -> Result<PgConnection, StorageError> {
         let mut connection = connect(&self.options, "writer").await?;
-        let confirming = self.history.confirm(&mut connection);
+        let confirming = self.history.confirm_new(&mut connection);
         let confirmed = tokio::time::timeout(self.options.transaction_timeout, confirming).await;
         confirmed.map_err(|_| unreachable("reading the database's history took too long"))??;
         Ok(connection)
