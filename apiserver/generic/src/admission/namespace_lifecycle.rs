@@ -102,7 +102,10 @@ impl NamespaceLifecycle {
     /// # Errors
     /// `Internal` when the watch does not know it and the cluster does not answer.
     pub async fn uid(&self, name: &str) -> Result<Option<String>, RegistryError> {
-        Ok(self.find(name).await?.and_then(|found| found.metadata.uid))
+        Ok(self
+            .find(name)
+            .await?
+            .and_then(|found| found.metadata.uid.clone()))
     }
 
     /// Ends when there is another namespace of this name than the one with this uid; `None` = there was none. That
@@ -128,20 +131,21 @@ impl NamespaceLifecycle {
         })
     }
 
-    async fn find(&self, name: &str) -> Result<Option<Namespace>, RegistryError> {
+    async fn find(&self, name: &str) -> Result<Option<Arc<Namespace>>, RegistryError> {
         let reference = reflector::ObjectRef::new(name);
         if let Some(found) = self.known.get(&reference) {
-            return Ok(Some((*found).clone()));
+            return Ok(Some(found));
         }
         tokio::time::sleep(MISSING_NAMESPACE_WAIT).await;
-        self.api
-            .get_opt(name)
-            .await
-            .map_err(|e| RegistryError::Internal(format!("namespace {name:?} cannot be looked up: {e}")))
+        let found =
+            self.api.get_opt(name).await.map_err(|e| {
+                RegistryError::Internal(format!("namespace {name:?} cannot be looked up: {e}"))
+            })?;
+        Ok(found.map(Arc::new))
     }
 }
 
-/// The task that follows the namespaces.
+/// The task that follows the namespaces, and asks whether the cluster is there: neither waits for the other.
 struct Following {
     changes: BoxStream<'static, Result<watcher::Event<Namespace>, watcher::Error>>,
     announce: watch::Sender<()>,
@@ -150,31 +154,35 @@ struct Following {
 }
 
 impl Following {
-    async fn run(mut self) {
-        let mut probes = tokio::time::interval(PROBE_INTERVAL);
-        probes.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
-            tokio::select! {
-                change = self.changes.next() => match change {
-                    Some(change) => self.note(change.map(|_| ())),
-                    None => return,
-                },
-                _ = probes.tick() => {
-                    let answers = answers(&self.api).await;
-                    self.reachable.store(answers, Ordering::Relaxed);
-                }
-            }
+    /// Until the stream of changes ends.
+    async fn run(self) {
+        let watching = self.changes.for_each(|change| {
+            note(change.map(|_| ()), &self.announce, &self.reachable);
+            std::future::ready(())
+        });
+        tokio::select! {
+            () = watching => {}
+            () = probe(&self.api, &self.reachable) => {}
         }
     }
+}
 
-    fn note(&self, change: Result<(), watcher::Error>) {
-        match change {
-            Ok(()) => self.announce.send_replace(()),
-            Err(error) => {
-                tracing::warn!(%error, "namespaces cannot be watched; the last known ones are used");
-                self.reachable.store(false, Ordering::Relaxed);
-            }
+fn note(change: Result<(), watcher::Error>, announce: &watch::Sender<()>, reachable: &AtomicBool) {
+    match change {
+        Ok(()) => announce.send_replace(()),
+        Err(error) => {
+            tracing::warn!(%error, "namespaces cannot be watched; the last known ones are used");
+            reachable.store(false, Ordering::Relaxed);
         }
+    }
+}
+
+async fn probe(api: &Api<Namespace>, reachable: &AtomicBool) {
+    let mut probes = tokio::time::interval(PROBE_INTERVAL);
+    probes.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        probes.tick().await;
+        reachable.store(answers(api).await, Ordering::Relaxed);
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::client::SOON;
-use crate::namespaces::Namespaces;
+use crate::namespaces::{Namespaces, SILENT};
 use crate::server::{FISCHERS, N, Server, Setup, flunder};
 
 async fn start(given: &[(&str, bool)]) -> (Server, Namespaces) {
@@ -130,4 +130,24 @@ async fn namespace_is_replaced_when_another_one_has_its_name() {
     tokio::time::timeout(SOON, known_before)
         .await
         .expect("what was replaced already");
+}
+
+#[tokio::test]
+async fn namespaces_are_followed_while_the_cluster_is_asked_whether_it_is_there() {
+    let namespaces = Namespaces::start(&[(SILENT, false)]).await;
+    let appeared = namespaces.lifecycle.replaced("new", None);
+    let asked = namespaces.probes();
+    let begun = tokio::time::Instant::now() + SOON;
+    while namespaces.probes() == asked {
+        assert!(tokio::time::Instant::now() < begun, "the cluster is not asked");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+
+    // Nobody answers for five seconds from here.
+    namespaces.create("new", "n1").await;
+
+    tokio::time::timeout(Duration::from_secs(4), appeared)
+        .await
+        .expect("the namespace is known before the question is given up");
+    assert!(!namespaces.lifecycle.is_reachable());
 }

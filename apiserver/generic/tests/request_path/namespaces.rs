@@ -1,7 +1,7 @@
 //! A kube-apiserver of which only namespaces can be read.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use generic_apiserver::admission::NamespaceLifecycle;
@@ -11,12 +11,19 @@ use tokio_util::sync::CancellationToken;
 
 use crate::kube_apiserver::{Asked, KubeApiserver, Reply, failure};
 
+/// Read to find out whether the cluster is there.
+const PROBED: &str = "/api/v1/namespaces/kube-system";
+
+/// In a cluster that has this namespace, whoever asks whether it is there is never answered.
+pub(crate) const SILENT: &str = "silent";
+
 /// The namespaces of the cluster, and the events of their watch.
 pub(crate) struct Namespaces {
     state: Arc<Mutex<BTreeMap<String, bool>>>,
     /// Of the watch that runs.
     events: Mutex<Option<mpsc::Sender<Value>>>,
     away: Arc<AtomicBool>,
+    probes: Arc<AtomicUsize>,
     _kube_apiserver: KubeApiserver,
     pub(crate) lifecycle: NamespaceLifecycle,
     stop: CancellationToken,
@@ -48,10 +55,15 @@ impl Namespaces {
         let known = Arc::clone(&state);
         let away = Arc::new(AtomicBool::new(false));
         let is_away = Arc::clone(&away);
+        let probes = Arc::new(AtomicUsize::new(0));
+        let probed = Arc::clone(&probes);
         let kube_apiserver = KubeApiserver::start(move |asked| {
             if is_away.load(Ordering::SeqCst) {
                 failure(503, "ServiceUnavailable", "away")
             } else {
+                if asked.path == PROBED {
+                    probed.fetch_add(1, Ordering::SeqCst);
+                }
                 answer(asked, &known, &watch)
             }
         })
@@ -65,6 +77,7 @@ impl Namespaces {
             state,
             events: Mutex::new(Some(events)),
             away,
+            probes,
             _kube_apiserver: kube_apiserver,
             lifecycle,
             stop,
@@ -93,6 +106,11 @@ impl Namespaces {
         events.expect("a watch").send(event).await.unwrap();
     }
 
+    /// How often it was asked whether the cluster is there.
+    pub(crate) fn probes(&self) -> usize {
+        self.probes.load(Ordering::SeqCst)
+    }
+
     /// Ends the watch and refuses everything, or answers again; later watches hear of nothing.
     pub(crate) fn set_away(&self, away: bool) {
         self.away.store(away, Ordering::SeqCst);
@@ -112,6 +130,9 @@ fn answer(
     watch: &Mutex<Option<mpsc::Receiver<Value>>>,
 ) -> Reply {
     let state = state.lock().unwrap();
+    if asked.path == PROBED && state.contains_key(SILENT) {
+        return Reply::Silence;
+    }
     if let Some(name) = asked.path.strip_prefix("/api/v1/namespaces/") {
         return match state.get(name) {
             Some(&going) => Reply::Json(200, namespace(name, going)),
