@@ -37,6 +37,7 @@
 //! What this module leaves out: HTTP, authorisation, defaulting and validation.
 //! Upstream concept: `k8s.io/apiserver/pkg/storage` and its `cacher`.
 
+mod builder;
 mod cacher;
 mod continue_token;
 mod encoding;
@@ -59,6 +60,7 @@ mod tailer;
 pub mod types;
 mod watch_stream;
 
+pub use builder::StorageBuilder;
 pub use cacher::Tally;
 pub use error::StorageError;
 pub use high_water_mark::HighWaterMark;
@@ -67,7 +69,7 @@ pub use mutation::{Change, ObjectWrite, SetMutation, SideRow, Update, Versions, 
 pub use options::StorageOptions;
 pub use resource_version::ResourceVersion;
 pub use selection::Selection;
-pub use store::{Storage, StorageBuilder};
+pub use store::Storage;
 pub use table::{ColumnSpec, GroupResource, Residence, ResourceTable};
 pub use types::{
     Freshness, Key, ListOptions, ListPage, ListVersion, Stored, WatchEvent, WatchEventType, WatchOptions,
