@@ -3,6 +3,7 @@
 //!
 //! Upstream concept: `k8s.io/apiserver/pkg/endpoints`.
 
+mod compression;
 mod decode;
 mod delete_options;
 mod discovery;
@@ -172,6 +173,7 @@ impl Endpoints {
         B: http_body::Body<Data = Bytes> + Send,
         B::Error: fmt::Display,
     {
+        let compressed = compression::is_accepted(&request.parts.headers);
         let prepared = self.prepared.as_ref().is_none_or(CancellationToken::is_cancelled);
         let answer = if request.info.is_resource_request && !prepared {
             let message = "the database is being prepared: try again later";
@@ -181,7 +183,11 @@ impl Endpoints {
         } else {
             self.describe(&request.parts, &request.info.path)
         };
-        answer.unwrap_or_else(StatusError::into_response)
+        let response = answer.unwrap_or_else(StatusError::into_response);
+        match compressed {
+            true => compression::compress(response).await,
+            false => response,
+        }
     }
 
     /// The documents that need no storage.
@@ -202,7 +208,7 @@ impl Endpoints {
                 &RequestScope::default(),
             ));
         }
-        document.respond(&parts.headers)
+        document.respond(parts)
     }
 
     /// The resource of a request.

@@ -1,10 +1,12 @@
 //! A client that shows whole answers, and the frames of watches.
 
+use std::io::Read;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::header::{ACCEPT, CONTENT_TYPE};
+use flate2::read::GzDecoder;
+use http::header::{ACCEPT, CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
@@ -35,7 +37,10 @@ pub(crate) struct Call {
 pub(crate) struct Answer {
     pub(crate) code: u16,
     pub(crate) headers: HeaderMap,
+    /// The body, decompressed.
     pub(crate) text: String,
+    /// How many bytes were sent for it.
+    pub(crate) sent: usize,
 }
 
 impl Call {
@@ -93,10 +98,18 @@ impl Call {
     pub(crate) async fn send(self) -> Answer {
         let (parts, body) = self.begin().await.into_parts();
         let body = timeout(SOON, body.collect()).await.unwrap().unwrap().to_bytes();
+        let mut text = String::new();
+        match parts.headers.get(CONTENT_ENCODING) {
+            Some(encoding) if encoding == "gzip" => GzDecoder::new(&body[..]).read_to_string(&mut text),
+            Some(other) => panic!("an unknown encoding {other:?}"),
+            None => (&body[..]).read_to_string(&mut text),
+        }
+        .unwrap();
         Answer {
             code: parts.status.as_u16(),
             headers: parts.headers,
-            text: String::from_utf8(body.to_vec()).unwrap(),
+            text,
+            sent: body.len(),
         }
     }
 

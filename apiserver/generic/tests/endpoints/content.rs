@@ -258,3 +258,35 @@ async fn c067_body_over_the_limit_is_refused_with_both_numbers() {
         "{message}"
     );
 }
+
+#[tokio::test]
+async fn large_answers_are_compressed_for_whoever_accepts_it() {
+    for name in ["a", "b", "c"] {
+        let mut large = widget(name, json!({"size": 1}));
+        large["metadata"]["annotations"] = json!({"text": "lorem ipsum ".repeat(5000)});
+        post(widgets("large"), large).send().await.object(201);
+    }
+    let list = |query: &str| get(format!("{}{query}", widgets("large"))).header("accept-encoding", "gzip");
+
+    let plain = get(widgets("large")).send().await;
+    let answer = list("").send().await;
+    assert_eq!(answer.header("content-encoding"), "gzip");
+    assert_eq!(answer.header("vary"), "Accept-Encoding");
+    assert_eq!(answer.object(200)["items"], plain.object(200)["items"]);
+    assert!(
+        plain.sent > 128 * 1024 && answer.sent < plain.sent / 10,
+        "{}",
+        answer.sent
+    );
+
+    let small = list("?limit=1").send().await;
+    assert_eq!(
+        (small.code, small.header("content-encoding")),
+        (200, ""),
+        "not worth it"
+    );
+    let mut watch = list("?watch=true").watch().await;
+    for _ in 0..3 {
+        watch.expect("ADDED").await;
+    }
+}

@@ -1,5 +1,7 @@
 //! OpenAPI documents.
 
+use jiff::Timestamp;
+use jiff::fmt::rfc2822::DateTimeParser;
 use serde_json::{Value, json};
 
 use crate::client::get;
@@ -49,6 +51,51 @@ async fn c121_document_of_a_version() {
         .send()
         .await;
     assert_eq!(either.text, answer.text, "the same bytes every time");
+}
+
+#[tokio::test]
+async fn c121_document_asked_for_by_its_hash_may_be_kept_for_good() {
+    let tag = get(DOCUMENT).send().await.header("etag").to_owned();
+    let hash = tag.trim_matches('"');
+    let answer = get(format!("{DOCUMENT}?hash={hash}")).send().await;
+    assert_eq!(answer.header("cache-control"), "public, immutable");
+    assert_eq!(answer.header("vary"), "Accept");
+    let expires = DateTimeParser::new()
+        .parse_timestamp(answer.header("expires"))
+        .unwrap();
+    let days = expires.duration_since(Timestamp::now()).as_hours() / 24;
+    assert!((364..=365).contains(&days), "{days}");
+
+    // Sent all the same: a redirect to the new hash would not come through the aggregator.
+    let other = get(format!("{DOCUMENT}?hash=0")).send().await;
+    assert_eq!((other.code, &other.text), (200, &answer.text));
+    assert_eq!(
+        (other.header("cache-control"), other.header("expires")),
+        ("public", "")
+    );
+}
+
+#[tokio::test]
+async fn c122_documents_are_compressed_for_whoever_accepts_it() {
+    for path in ["/openapi/v2", DOCUMENT] {
+        let plain = get(path).send().await;
+        assert_eq!(plain.header("content-encoding"), "");
+        let answer = get(path).header("accept-encoding", "gzip").send().await;
+        assert_eq!(answer.header("content-encoding"), "gzip");
+        assert_eq!(answer.text, plain.text);
+        assert!(answer.sent * 4 < plain.sent, "{} of {}", answer.sent, plain.sent);
+        let vary: Vec<_> = answer.headers.get_all("vary").iter().collect();
+        assert_eq!(vary, ["Accept-Encoding", "Accept"]);
+        assert_eq!(answer.header("etag"), plain.header("etag"));
+        let known = get(path)
+            .header("accept-encoding", "gzip")
+            .header("if-none-match", plain.header("etag"));
+        let known = known.send().await;
+        assert_eq!(
+            (known.code, known.sent, known.header("content-encoding")),
+            (304, 0, "")
+        );
+    }
 }
 
 #[tokio::test]
