@@ -197,9 +197,10 @@ impl Watch {
         frame["object"].clone()
     }
 
-    /// Whether nothing comes for a while.
-    pub(crate) async fn is_quiet(&mut self) -> bool {
-        timeout(Duration::from_millis(300), self.next()).await.is_err()
+    /// Asserts that nothing is still to come: what happens now is what comes next.
+    pub(crate) async fn has_shown_all_of(&mut self, namespace: &str) {
+        let last = create(namespace, "last").await;
+        assert_eq!(self.expect("ADDED").await, last);
     }
 }
 

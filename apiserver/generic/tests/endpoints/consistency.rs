@@ -156,21 +156,37 @@ async fn c276_initial_and_live_events_join_without_gap_or_overlap() {
 
 #[tokio::test]
 async fn c279_all_watchers_see_one_order() {
+    const PER_REPLICA: usize = 30;
+    let other = Server::replica_of(&SHARED);
+    let replicas = [SHARED.address, other.address];
     let path = widgets("c279");
     let from = version(&get(&path).send().await.object(200)).to_owned();
-    let creates = (0..30).map(|round| async move { create("c279", &format!("w{round}")).await });
-    futures::future::join_all(creates).await;
-    let watches = (0..4).map(|_| async {
-        let mut watch = get(format!("{path}?watch=true&resourceVersion={from}"))
-            .watch()
-            .await;
+    // Two watches of each replica, live before anything is written.
+    let mut watches = Vec::new();
+    for address in replicas.into_iter().cycle().take(4) {
+        let watch = get(format!("{path}?watch=true&resourceVersion={from}")).to(address);
+        watches.push(watch.watch().await);
+    }
+
+    let creates = (0..2 * PER_REPLICA)
+        .map(|number| async move { create_on(replicas[number % 2], "c279", &format!("w{number}")).await });
+    let streams = watches.iter_mut().map(|watch| async {
         let mut seen = Vec::new();
-        while seen.len() < 30 {
+        while seen.len() < 2 * PER_REPLICA {
             seen.push(number(&watch.expect("ADDED").await));
         }
         seen
     });
-    let orders = futures::future::join_all(watches).await;
-    assert!(orders[0].is_sorted_by(|a, b| a < b), "{orders:?}");
-    assert!(orders.iter().all(|order| *order == orders[0]), "{orders:?}");
+    let (created, orders) = tokio::join!(
+        futures::future::join_all(creates),
+        futures::future::join_all(streams)
+    );
+
+    let mut versions: Vec<_> = created.iter().map(number).collect();
+    versions.sort_unstable();
+    for order in orders {
+        assert_eq!(order, versions, "every write once, in the order of versions");
+    }
+    drop(watches);
+    end(other).await;
 }

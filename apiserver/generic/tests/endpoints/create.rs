@@ -1,8 +1,12 @@
 //! Create and get.
 
+use std::collections::BTreeSet;
+use std::sync::atomic::Ordering;
+
 use serde_json::json;
 
 use crate::client::{create, get, post, version, widget, widgets};
+use crate::kinds::{UNLUCKY, UNLUCKY_DRAWS};
 
 #[tokio::test]
 async fn c160_create_sets_what_the_server_owns() {
@@ -89,14 +93,49 @@ async fn c161_taken_name_is_already_exists() {
     );
 }
 
+/// The five characters that a name generated from this base ends with.
+async fn drawn(base: &str) -> String {
+    let body = json!({"metadata": {"generateName": base}, "spec": {}});
+    let created = post(widgets("c162"), body).send().await.object(201);
+    let kept: String = base.chars().take(58).collect();
+    let name = created["metadata"]["name"].as_str().unwrap();
+    assert_eq!(created["metadata"]["generateName"], base);
+    name.strip_prefix(&kept).expect(name).to_owned()
+}
+
 #[tokio::test]
 async fn c162_generated_names() {
-    let body = json!({"metadata": {"generateName": "w-"}, "spec": {}});
-    let one = post(widgets("c162"), body.clone()).send().await.object(201);
-    let two = post(widgets("c162"), body).send().await.object(201);
-    let name = one["metadata"]["name"].as_str().unwrap();
-    assert!(name.starts_with("w-") && name.len() == 7, "{name}");
-    assert_ne!(one["metadata"]["name"], two["metadata"]["name"]);
+    let mut drawn_names = BTreeSet::new();
+    for base in ["w-", &"b".repeat(100)] {
+        for _ in 0..20 {
+            let drawn = drawn(base).await;
+            assert_eq!(drawn.len(), 5, "{drawn}");
+            let alphabet = "bcdfghjklmnpqrstvwxz2456789";
+            assert!(
+                drawn.chars().all(|character| alphabet.contains(character)),
+                "{drawn}"
+            );
+            drawn_names.insert(drawn);
+        }
+    }
+    assert_eq!(drawn_names.len(), 40, "each is another: {drawn_names:?}");
+    let both = json!({"metadata": {"name": "own", "generateName": "w-"}, "spec": {}});
+    let own = post(widgets("c162"), both).send().await.object(201);
+    assert_eq!(own["metadata"]["name"], "own");
+}
+
+#[tokio::test]
+async fn c162_generated_name_is_drawn_eight_times_before_the_client_must_try_again() {
+    let body = json!({"metadata": {"generateName": UNLUCKY}, "spec": {}});
+    post(widgets("c162b"), body.clone()).send().await.object(201);
+    let before = UNLUCKY_DRAWS.load(Ordering::SeqCst);
+
+    let answer = post(widgets("c162b"), body).send().await;
+
+    let status = answer.failure(409, "AlreadyExists");
+    assert_eq!(status["details"]["retryAfterSeconds"], 1);
+    assert_eq!(answer.header("retry-after"), "1");
+    assert_eq!(UNLUCKY_DRAWS.load(Ordering::SeqCst) - before, 8);
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! The resources of the tests.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use generic_apiserver::object::Object;
@@ -21,6 +22,12 @@ pub(crate) const SCHEMA: &str = "
         unique (namespace, name));
     create table racks (namespace text, name text, uid uuid unique, resource_version bigint, object text,
         unique (namespace, name));";
+
+/// Of names generated from this base it is always the same one that is drawn.
+pub(crate) const UNLUCKY: &str = "unlucky-";
+
+/// How often.
+pub(crate) static UNLUCKY_DRAWS: AtomicUsize = AtomicUsize::new(0);
 
 fn object_meta(_: &mut SchemaGenerator) -> Schema {
     json_schema!({"type": "object", "x-kubernetes-ref": "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"})
@@ -185,6 +192,10 @@ macro_rules! strategy {
 
             fn prepare_for_create(&self, _: &RequestContext, object: &mut $kind) {
                 object.status = None;
+                if object.metadata.generate_name.as_deref() == Some(UNLUCKY) {
+                    UNLUCKY_DRAWS.fetch_add(1, Ordering::SeqCst);
+                    object.metadata.name = Some(format!("{UNLUCKY}again"));
+                }
             }
 
             fn validate(&self, object: &$kind) -> Vec<FieldError> {
