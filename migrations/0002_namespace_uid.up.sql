@@ -1,9 +1,12 @@
 -- Entries of the log and idempotency keys belong to a namespace by its uid, not by its name alone: what is
 -- left of a namespace that is gone is not seen in a later one of the same name, and its keys are free there.
 --
--- Rows written before have no uid. Their entries are seen in lists of all namespaces only.
+-- Rows written before have no uid, nor do the orders that are live now: their entries, written or to come, are
+-- seen in lists of all namespaces only, and their idempotency keys are void. A server of the version before
+-- writes such rows still, so that the two must not run together: stop the one, then start the other. What would
+-- tell the namespace of an old row is not in this database; and nothing has been released that wrote any.
 alter table work.work_order_log add column namespace_uid text not null default '';
--- The index on (namespace, resource_version) stays for servers of the version before.
+-- The index on (namespace, resource_version) serves nothing any more; a later version drops it.
 create index work_order_log_namespace_uid_version
     on work.work_order_log (namespace, namespace_uid, resource_version);
 
