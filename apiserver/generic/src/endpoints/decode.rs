@@ -4,6 +4,7 @@
 //! strict decoding errors). Left out: protobuf and CBOR bodies.
 
 mod document;
+mod yaml;
 
 use std::fmt::Display;
 use std::pin::{Pin, pin};
@@ -106,10 +107,10 @@ pub(crate) fn unsupported_media_type(accepted: &[&str]) -> StatusError {
 }
 
 /// Reads a JSON or YAML body.
-pub(crate) fn document(headers: &HeaderMap, body: &Bytes) -> Result<Document, StatusError> {
+pub(crate) async fn document(headers: &HeaderMap, body: &Bytes) -> Result<Document, StatusError> {
     let read = match media_type(headers).as_str() {
         "" | "application/json" => Document::from_json(body),
-        "application/yaml" => Document::from_yaml(body),
+        "application/yaml" => yaml::read(body).await?,
         _ => return Err(unsupported_media_type(&["application/json", "application/yaml"])),
     };
     read.map_err(|why| StatusError::bad_request(format!("the body cannot be decoded: {why}")))
@@ -165,7 +166,7 @@ impl Expected<'_> {
     }
 
     /// Reads the body of a create or an update as an object.
-    pub(crate) fn read(
+    pub(crate) async fn read(
         &self,
         headers: &HeaderMap,
         body: &Bytes,
@@ -175,7 +176,7 @@ impl Expected<'_> {
         let Document {
             mut value,
             duplicates,
-        } = document(headers, body)?;
+        } = document(headers, body).await?;
         self.check_type(&mut value)?;
         let decoded = (self.decode)(value).map_err(|error| {
             StatusError::bad_request(format!("the body cannot be handled as a {}: {error}", self.kind))

@@ -22,7 +22,7 @@ pub(crate) struct DeleteCall {
 
 impl DeleteCall {
     /// Reads body or query; `api_version` is that of the resource, which a body may carry.
-    pub(crate) fn parse(
+    pub(crate) async fn parse(
         query: Query<'_>,
         headers: &http::HeaderMap,
         body: &Bytes,
@@ -31,7 +31,7 @@ impl DeleteCall {
         let options = if body.is_empty() {
             from_query(query)?
         } else {
-            from_body(headers, body, api_version)?
+            from_body(headers, body, api_version).await?
         };
         let mut errors = Vec::new();
         let dry_run = dry_run(options.dry_run.as_deref().unwrap_or_default(), &mut errors);
@@ -64,12 +64,12 @@ fn from_query(query: Query<'_>) -> Result<DeleteOptions, StatusError> {
 }
 
 /// Clients send the kind in the core version, the meta group, or the group of the resource.
-fn from_body(
+async fn from_body(
     headers: &http::HeaderMap,
     body: &Bytes,
     api_version: &str,
 ) -> Result<DeleteOptions, StatusError> {
-    let mut value = decode::document(headers, body)?.value;
+    let mut value = decode::document(headers, body).await?.value;
     if let Some(fields) = value.as_object_mut() {
         // k8s-openapi's type does not read its own kind and version.
         let kind = decode::take_text(fields, "kind")?;

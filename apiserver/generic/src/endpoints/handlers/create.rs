@@ -16,12 +16,15 @@ pub(super) async fn create(call: &mut Call<'_>) -> Result<Response, StatusError>
     let options = WriteOptions::parse(Query::of(call.parts), "CreateOptions")?;
     call.set_options(&options);
     let decode = |value| call.storage.decode(value);
-    let object = call.expected(call.resource().kind, &decode).read(
-        &call.parts.headers,
-        &call.body,
-        options.field_validation,
-        &call.ctx,
-    )?;
+    let object = call
+        .expected(call.resource().kind, &decode)
+        .read(
+            &call.parts.headers,
+            &call.body,
+            options.field_validation,
+            &call.ctx,
+        )
+        .await?;
     let name = object.metadata.name.clone().unwrap_or_default();
     let generated = name.is_empty();
     call.scope.name = name;

@@ -14,7 +14,7 @@ use crate::registry::Deleted;
 pub(super) async fn delete(call: &mut Call<'_>) -> Result<Response, StatusError> {
     let negotiated = negotiate(call.parts, &Transform::ALL)?;
     response::check_single(call, &negotiated)?;
-    let options = options(call)?;
+    let options = options(call).await?;
     let deleted = call
         .storage
         .delete(&call.ctx, &call.key(), &options.request)
@@ -33,9 +33,9 @@ pub(super) async fn delete(call: &mut Call<'_>) -> Result<Response, StatusError>
 }
 
 /// The options, with the dry run set on the context.
-pub(super) fn options(call: &mut Call<'_>) -> Result<DeleteCall, StatusError> {
+pub(super) async fn options(call: &mut Call<'_>) -> Result<DeleteCall, StatusError> {
     let query = Query::of(call.parts);
-    let options = DeleteCall::parse(query, &call.parts.headers, &call.body, &call.api_version())?;
+    let options = DeleteCall::parse(query, &call.parts.headers, &call.body, &call.api_version()).await?;
     call.ctx.dry_run = options.dry_run;
     Ok(options)
 }

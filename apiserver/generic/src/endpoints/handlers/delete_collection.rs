@@ -10,7 +10,7 @@ pub(super) async fn delete_collection(call: &mut Call<'_>) -> Result<Response, S
     response::check_collection(call, &negotiated)?;
     let query = ListQuery::parse(Query::of(call.parts), &call.resource().fields)?;
     let selected = query.into_list(call.namespace())?;
-    let options = delete::options(call)?;
+    let options = delete::options(call).await?;
     let deleted = call
         .storage
         .delete_collection(&call.ctx, &selected, &options.request)

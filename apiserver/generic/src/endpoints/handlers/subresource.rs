@@ -17,7 +17,7 @@ pub(super) async fn answer(
     // The answer is of a kind of its own, for which there are no columns.
     let negotiated = negotiate(call.parts, &[])?;
     let (code, body) = match subresource.verb() {
-        Verb::Create => (StatusCode::CREATED, Some(body(call, subresource)?)),
+        Verb::Create => (StatusCode::CREATED, Some(body(call, subresource).await?)),
         _ => (StatusCode::OK, None),
     };
     if let Some(body) = &body {
@@ -29,16 +29,19 @@ pub(super) async fn answer(
     response::json(code, &answer, negotiated.pretty)
 }
 
-fn body(call: &mut Call<'_>, subresource: &dyn RestSubresource) -> Result<Object, StatusError> {
+async fn body(call: &mut Call<'_>, subresource: &dyn RestSubresource) -> Result<Object, StatusError> {
     let options = WriteOptions::parse(Query::of(call.parts), "CreateOptions")?;
     call.set_options(&options);
     let decode = |value| subresource.decode(value);
-    let object = call.expected(subresource.kind(), &decode).read(
-        &call.parts.headers,
-        &call.body,
-        options.field_validation,
-        &call.ctx,
-    )?;
+    let object = call
+        .expected(subresource.kind(), &decode)
+        .read(
+            &call.parts.headers,
+            &call.body,
+            options.field_validation,
+            &call.ctx,
+        )
+        .await?;
     check_namespace(&object, &call.info.namespace).map_err(|error| call.refused(error))?;
     if object.metadata.name.as_ref().is_some_and(|name| !name.is_empty()) {
         check_name(&object, &call.info.name).map_err(|error| call.refused(error))?;

@@ -25,12 +25,15 @@ pub(super) async fn update(call: &mut Call<'_>, part: Part) -> Result<Response, 
     let options = WriteOptions::parse(Query::of(call.parts), "UpdateOptions")?;
     call.set_options(&options);
     let decode = |value| call.storage.decode(value);
-    let mut object = call.expected(call.resource().kind, &decode).read(
-        &call.parts.headers,
-        &call.body,
-        options.field_validation,
-        &call.ctx,
-    )?;
+    let mut object = call
+        .expected(call.resource().kind, &decode)
+        .read(
+            &call.parts.headers,
+            &call.body,
+            options.field_validation,
+            &call.ctx,
+        )
+        .await?;
     check_name(&object, &call.info.name).map_err(|error| call.refused(error))?;
     if call.resource().names.scope == Scope::Namespaced {
         check_namespace(&object, &call.info.namespace).map_err(|error| call.refused(error))?;
