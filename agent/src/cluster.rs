@@ -141,18 +141,27 @@ impl Cluster {
         if let Some(kind) = locked(&self.kinds).get(gvk) {
             return Ok(kind.clone());
         }
+        let kind = self.kind_now(gvk).await?;
+        locked(&self.kinds).insert(gvk.clone(), kind.clone());
+        Ok(kind)
+    }
+
+    /// How a kind is served at this moment: one that was may be gone.
+    ///
+    /// # Errors
+    ///
+    /// `NotServed` if the cluster has no such kind.
+    pub async fn kind_now(&self, gvk: &GroupVersionKind) -> Result<ServedKind, ClusterError> {
         let found = call(|| discovery::pinned_kind(&self.own, gvk)).await;
         let not_served = || ClusterError::NotServed(format!("{} of {}", gvk.kind, gvk.api_version()));
         let (resource, capabilities) = found.map_err(|error| match error {
             ClusterError::NotFound(_) | ClusterError::NotServed(_) => not_served(),
             other => other,
         })?;
-        let kind = ServedKind {
+        Ok(ServedKind {
             resource,
             namespaced: capabilities.scope == Scope::Namespaced,
-        };
-        locked(&self.kinds).insert(gvk.clone(), kind.clone());
-        Ok(kind)
+        })
     }
 }
 

@@ -69,11 +69,11 @@ async fn report(worker: &Worker, own: &watch::Receiver<OwnAgent>) {
     }
 }
 
-/// Asks every handler for its engine.
+/// Asks every handler for its engines.
 async fn look(worker: &Worker) -> Result<Findings, ClusterError> {
     let mut found = Vec::new();
     for handler in worker.handlers.iter() {
-        found.push(handler.prerequisite(&worker.cluster).await?);
+        found.extend(handler.prerequisites(&worker.cluster).await?);
     }
     Ok(findings(found))
 }

@@ -91,3 +91,26 @@ async fn manifests_travel_with_the_order_and_are_applied_before_the_run() {
     assert_eq!(entry["status"]["outcome"], "Succeeded", "{entry:#}");
     assert!(namespace.get("configmap", "settings").await.is_some());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn agent_reports_the_engines_of_its_cluster() {
+    let _running = undisturbed().await;
+    let kubectl = Installation::shared().await.kubectl();
+    let status = eventually("the agent has reported", Duration::from_secs(90), || async {
+        let agent = kubectl.run("get agent local -o json").await.ok();
+        let agent: Value = serde_json::from_str(&agent).expect("JSON");
+        agent["status"]["capabilities"]
+            .is_object()
+            .then(|| agent["status"].clone())
+    })
+    .await;
+    let expected = json!({"shipwright": "v1beta1", "tekton": "v1"});
+    assert_eq!(status["capabilities"], expected, "{status:#}");
+    let conditions = status["conditions"].as_array().expect("conditions");
+    let prerequisites = conditions.iter().find(|one| one["type"] == "Prerequisites");
+    assert_eq!(
+        prerequisites.expect("Prerequisites")["reason"],
+        "Installed",
+        "{status:#}"
+    );
+}

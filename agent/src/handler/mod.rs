@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use brokkr_apis::work::v1alpha1::{ChildReference, Progress, ProgressPhase, WorkType};
+use kube::core::GroupVersionKind;
 
 use crate::claim::{Claim, ClaimTable};
 use crate::cluster::{Cluster, ClusterError};
@@ -49,6 +50,26 @@ pub struct Prerequisite {
     pub version: Option<String>,
 }
 
+impl Prerequisite {
+    /// An engine that is there when the cluster serves this kind of its.
+    ///
+    /// # Errors
+    ///
+    /// If the cluster cannot be asked.
+    pub async fn served(
+        cluster: &Cluster,
+        name: &'static str,
+        kind: &GroupVersionKind,
+    ) -> Result<Self, ClusterError> {
+        let version = match cluster.kind_now(kind).await {
+            Ok(kind) => Some(kind.resource.version),
+            Err(ClusterError::NotServed(_)) => None,
+            Err(error) => return Err(error),
+        };
+        Ok(Self { name, version })
+    }
+}
+
 /// Runs the orders of one work type.
 ///
 /// `find`, `prepare` and `observe` may be dropped at any await; `start` and `cancel` run to their end.
@@ -57,12 +78,12 @@ pub trait WorkHandler: Debug + Send + Sync {
     /// The work type it runs.
     fn work_type(&self) -> WorkType;
 
-    /// Looks for the engine.
+    /// Looks for the engine, and for what that needs itself.
     ///
     /// # Errors
     ///
     /// If the cluster cannot be asked.
-    async fn prerequisite(&self, cluster: &Cluster) -> Result<Prerequisite, ClusterError>;
+    async fn prerequisites(&self, cluster: &Cluster) -> Result<Vec<Prerequisite>, ClusterError>;
 
     /// The run of this order, if this attempt or an earlier one of this agent has left one that is to be gone on with.
     ///

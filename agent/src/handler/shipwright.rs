@@ -44,16 +44,13 @@ impl WorkHandler for Shipwright {
         WorkType::Build
     }
 
-    async fn prerequisite(&self, cluster: &Cluster) -> Result<Prerequisite, ClusterError> {
-        let version = match cluster.kind(&build_run_kind()).await {
-            Ok(kind) => Some(kind.resource.version),
-            Err(ClusterError::NotServed(_)) => None,
-            Err(error) => return Err(error),
-        };
-        Ok(Prerequisite {
-            name: "shipwright",
-            version,
-        })
+    async fn prerequisites(&self, cluster: &Cluster) -> Result<Vec<Prerequisite>, ClusterError> {
+        let build_run = GroupVersionKind::gvk(SHIPWRIGHT_GROUP, SHIPWRIGHT_VERSION, "BuildRun");
+        let task_run = tekton_kind("TaskRun");
+        Ok(vec![
+            Prerequisite::served(cluster, "shipwright", &build_run).await?,
+            Prerequisite::served(cluster, "tekton", &task_run).await?,
+        ])
     }
 
     async fn find(&self, run: Run<'_>) -> Result<Option<ChildReference>, Failure> {
@@ -183,17 +180,13 @@ async fn cancel_executor(run: Run<'_>, executor: &Executor) -> Result<(), Failur
     if executor.kind != "PipelineRun" {
         return Ok(());
     }
-    let kind = served_kind(run, &tekton_kind(executor)).await?;
+    let kind = served_kind(run, &tekton_kind(&executor.kind)).await?;
     let status = json!({"spec": {"status": "Cancelled"}});
     patch(run, &kind, &executor.name, &status).await.map(drop)
 }
 
-fn build_run_kind() -> GroupVersionKind {
-    GroupVersionKind::gvk(SHIPWRIGHT_GROUP, SHIPWRIGHT_VERSION, "BuildRun")
-}
-
-fn tekton_kind(executor: &Executor) -> GroupVersionKind {
-    GroupVersionKind::gvk("tekton.dev", "v1", &executor.kind)
+fn tekton_kind(kind: &str) -> GroupVersionKind {
+    GroupVersionKind::gvk("tekton.dev", "v1", kind)
 }
 
 async fn served(run: Run<'_>, kind: &str) -> Result<ServedKind, Failure> {
@@ -307,7 +300,7 @@ async fn wait_for_end(
 /// The executor of an ended BuildRun: for its exit code, and because a cancelled PipelineRun ends later.
 async fn ended_executor(run: Run<'_>, build_run: &Value, cancel_asked: bool) -> Option<Value> {
     let executor = build_run::executor(build_run)?;
-    let kind = served_kind(run, &tekton_kind(&executor)).await.ok()?;
+    let kind = served_kind(run, &tekton_kind(&executor.kind)).await.ok()?;
     let runs = run.cluster.read(&kind, run.namespace);
     let patience = Instant::now()
         + if cancel_asked {

@@ -51,6 +51,7 @@ impl Engine {
 fn child(run: Run<'_>) -> ChildReference {
     ChildReference {
         kind: "Run".to_owned(),
+        namespace: run.namespace.to_owned(),
         name: run.child_name(),
         ..ChildReference::default()
     }
@@ -62,11 +63,11 @@ impl WorkHandler for Engine {
         WorkType::Build
     }
 
-    async fn prerequisite(&self, _: &Cluster) -> Result<Prerequisite, ClusterError> {
-        Ok(Prerequisite {
+    async fn prerequisites(&self, _: &Cluster) -> Result<Vec<Prerequisite>, ClusterError> {
+        Ok(vec![Prerequisite {
             name: "engine",
             version: Some("v1".to_owned()),
-        })
+        }])
     }
 
     async fn find(&self, run: Run<'_>) -> Result<Option<ChildReference>, Failure> {

@@ -90,11 +90,11 @@ impl WorkHandler for Endless {
         WorkType::Build
     }
 
-    async fn prerequisite(&self, _: &Cluster) -> Result<Prerequisite, ClusterError> {
-        Ok(Prerequisite {
+    async fn prerequisites(&self, _: &Cluster) -> Result<Vec<Prerequisite>, ClusterError> {
+        Ok(vec![Prerequisite {
             name: "engine",
             version: None,
-        })
+        }])
     }
 
     async fn find(&self, _: Run<'_>) -> Result<Option<ChildReference>, Failure> {
