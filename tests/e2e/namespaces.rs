@@ -98,8 +98,14 @@ impl Fleet {
                 .await;
         }
         let mut claims = Vec::new();
+        let deadline = tokio::time::Instant::now() + LIMIT;
         // A binding takes a moment to count everywhere.
         while claims.len() < OF_EACH {
+            assert!(
+                tokio::time::Instant::now() < deadline,
+                "{} of {OF_EACH} claimed in {LIMIT:?}: {kind}",
+                claims.len()
+            );
             claims.extend(agent.claim(100).await);
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
@@ -208,7 +214,8 @@ async fn c300_twenty_one_namespaces_with_held_orders_end_within_120_seconds() {
     assert!(pods.iter().all(|uid| !left.contains(uid.as_str())), "{left}");
 
     // and every order has one entry that says how it ended.
-    living.await.expect("every cancel was confirmed");
+    let living = tokio::time::timeout(LIMIT, living).await.expect("in time");
+    living.expect("every cancel was confirmed");
     for (kind, unknown) in [("alive", false), ("dead", true)] {
         let entries = fleet.entries(kind).await;
         assert_eq!(entries.len(), OF_EACH, "{kind}: {entries:#?}");

@@ -75,6 +75,12 @@ impl TestNamespace {
             .await
     }
 
+    /// A command of kubectl in the namespace, not yet started.
+    #[must_use]
+    pub fn command(&self, command_line: &str) -> tokio::process::Command {
+        self.kubectl.command(&format!("{command_line} -n {}", self.name))
+    }
+
     /// Creates what the text holds, in the namespace.
     pub async fn create_objects(&self, yaml: &str) -> crate::Output {
         self.kubectl_with_input("create -f -", yaml).await

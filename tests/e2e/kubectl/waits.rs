@@ -1,21 +1,39 @@
 //! kubectl waits: for conditions, fields, creation and deletion.
 
+use std::time::Duration;
+
 use brokkr_tests::{Installation, TestNamespace};
 use serde_json::json;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::time::timeout;
 
 use crate::undisturbed;
 
 const CANCEL: &str = r#"patch workorder app --type=merge -p {"spec":{"cancel":{"reason":"test"}}}"#;
 
-/// Waits while something else happens; kubectl has its watch before the change is made.
+/// Waits while something else happens; kubectl has its watch, as its log says, before the change is made.
 async fn meanwhile(namespace: &TestNamespace, wait: &str, change: &str) {
-    let waiting = namespace.kubectl(wait);
-    let changing = async {
-        tokio::time::sleep(std::time::Duration::from_millis(500)).await;
-        namespace.kubectl(change).await.ok();
+    let mut kubectl = namespace.command(&format!("{wait} -v=6"));
+    let mut waiting = kubectl.spawn().expect("kubectl starts");
+    let mut log = BufReader::new(waiting.stderr.take().expect("a pipe")).lines();
+    let mut seen = Vec::new();
+    let watching = async {
+        while let Some(line) = log.next_line().await.expect("a readable line") {
+            let watches = line.contains("watch=true") && line.contains("200 OK");
+            seen.push(line);
+            if watches {
+                return true;
+            }
+        }
+        false
     };
-    let (waited, ()) = tokio::join!(waiting, changing);
-    waited.ok();
+    let watching = timeout(Duration::from_secs(60), watching).await;
+    assert_eq!(watching, Ok(true), "no watch: {seen:#?}");
+    namespace.kubectl(change).await.ok();
+    while let Some(line) = log.next_line().await.expect("a readable line") {
+        seen.push(line);
+    }
+    assert!(waiting.wait().await.expect("kubectl ends").success(), "{seen:#?}");
 }
 
 async fn order(namespace: &TestNamespace) {
