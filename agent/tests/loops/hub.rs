@@ -53,6 +53,8 @@ pub(crate) struct State {
     pub(crate) unregistered: bool,
     /// The paths of calls that were turned away for either.
     pub(crate) turned_away: Vec<String>,
+    /// The paths of all other calls.
+    pub(crate) answered: Vec<String>,
     /// Grants the next claim, and loses the answer.
     pub(crate) lose_next_claim: bool,
     version: i64,
@@ -172,6 +174,7 @@ impl HubDouble {
         if let Some(refusal) = state.turn_away(&path) {
             return refusal;
         }
+        state.answered.push(path.clone());
         if is_watch {
             drop(state);
             return self.watch();

@@ -4,6 +4,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
+mod away;
+mod config;
 mod engine;
 mod hub;
 mod metrics;
@@ -32,10 +34,10 @@ struct Process {
 }
 
 /// What a test may choose of a process.
-#[derive(Clone, Copy)]
 struct Settings {
     drain_timeout: Duration,
     metrics_bind_address: Option<SocketAddr>,
+    work_orders: WorkOrdersConfig,
 }
 
 impl Default for Settings {
@@ -43,6 +45,10 @@ impl Default for Settings {
         Self {
             drain_timeout: Duration::from_millis(200),
             metrics_bind_address: None,
+            work_orders: WorkOrdersConfig {
+                poll_interval_seconds: 3600,
+                ..WorkOrdersConfig::default()
+            },
         }
     }
 }
@@ -73,10 +79,7 @@ impl Process {
             runner_account: "brokkr-runner".to_owned(),
             drain_timeout: settings.drain_timeout,
             metrics_bind_address: settings.metrics_bind_address,
-            work_orders: WorkOrdersConfig {
-                poll_interval_seconds: 3600,
-                ..WorkOrdersConfig::default()
-            },
+            work_orders: settings.work_orders,
         };
         let handlers = Handlers::of([Arc::new(engine.clone()) as Arc<dyn WorkHandler>]);
         let runtime = Builder::new_multi_thread()
@@ -287,55 +290,6 @@ async fn a_lost_answer_is_asked_for_again_with_the_same_request_id() {
     process.ended().await;
     assert_eq!(claims[0]["requestID"], claims[1]["requestID"]);
     assert_eq!(engine.started(), ["order-1"]);
-}
-
-#[tokio::test]
-async fn work_goes_on_while_the_hub_is_away_and_is_reported_when_it_is_back() {
-    let (hub, engine) = (HubDouble::start().await, Engine::default());
-    hub.submit("order-1", "build", "Idempotent");
-    let process = Process::start(&hub, &engine, "h1");
-    hub.until("the run started", |state| {
-        state.orders[0].progress.first().cloned()
-    })
-    .await;
-
-    hub.state().down = true;
-    engine.finish("order-1");
-    until_report_is_turned_away(&hub).await;
-    assert!(hub.state().completions.is_empty());
-    hub.state().down = false;
-
-    hub.until_phase("order-1", "Succeeded").await;
-    process.terminate();
-    process.ended().await;
-}
-
-#[tokio::test]
-async fn a_report_outlasts_an_agent_object_that_is_being_replaced() {
-    let (hub, engine) = (HubDouble::start().await, Engine::default());
-    hub.submit("order-1", "build", "Idempotent");
-    let process = Process::start(&hub, &engine, "h1");
-    hub.until("the run started", |state| {
-        state.orders[0].progress.first().cloned()
-    })
-    .await;
-
-    hub.state().unregistered = true;
-    engine.finish("order-1");
-    until_report_is_turned_away(&hub).await;
-    hub.state().unregistered = false;
-
-    hub.until_phase("order-1", "Succeeded").await;
-    process.terminate();
-    process.ended().await;
-}
-
-async fn until_report_is_turned_away(hub: &HubDouble) {
-    let is_report = |path: &String| path.ends_with("/complete");
-    hub.until("the report is turned away", |state| {
-        state.turned_away.iter().any(is_report).then_some(())
-    })
-    .await;
 }
 
 #[tokio::test]

@@ -226,6 +226,27 @@ async fn what_an_agent_may_not_take_is_left_to_others() {
 }
 
 #[tokio::test]
+async fn claim_by_type_takes_only_that() {
+    let fixture = Fixture::new().await;
+    fixture.agent("east").await;
+    for (name, work_type) in [("build-1", "build"), ("job-1", "job"), ("build-2", "build")] {
+        fixture
+            .order_with(name, |order| order.spec.work_type = work_type.to_owned())
+            .await;
+    }
+    let names = async |work_type: &str| {
+        let mut input = batch("east", 3);
+        input.work_types = vec![work_type.to_owned()];
+        let grants = fixture.queue.claim(input).await.unwrap().unwrap();
+        grants.into_iter().map(|grant| grant.name).collect::<Vec<_>>()
+    };
+
+    assert_eq!(names("workflow").await, Vec::<String>::new());
+    assert_eq!(names("job").await, ["job-1"]);
+    assert_eq!(names("build").await, ["build-1", "build-2"]);
+}
+
+#[tokio::test]
 async fn suspended_and_terminating_orders_are_not_claimed() {
     let fixture = Fixture::new().await;
     fixture.agent("east").await;
