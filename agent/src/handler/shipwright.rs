@@ -160,7 +160,11 @@ async fn created_before(
     match get(&run.cluster.read(kind, run.namespace), name).await {
         Ok(Some(existing)) => own(run, &existing),
         Ok(None) => Err(not_created(run, name, refusal)),
-        Err(error) => Err(unseen(run, name, &error)),
+        Err(error) => {
+            let failure = unseen(run, name, &error);
+            let message = format!("{}; its creation was refused: {refusal}", failure.message);
+            Err(Failure { message, ..failure })
+        }
     }
 }
 
