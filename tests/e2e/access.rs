@@ -187,6 +187,15 @@ async fn user_with_the_edit_role_works_with_orders_and_never_with_agents() {
     kubectl.run("get agents").await.err();
 }
 
+/// Waits until the agent has been rung so often.
+async fn rung(agent: &BatchAgent, times: i64) {
+    eventually("the agent is rung", LIMIT, || async {
+        (agent.rings().await >= times).then_some(())
+    })
+    .await;
+    assert_eq!(agent.rings().await, times);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn c048_agent_bound_in_one_namespace_works_there_and_is_not_rung_for_another() {
     let _running = undisturbed().await;
@@ -195,34 +204,35 @@ async fn c048_agent_bound_in_one_namespace_works_there_and_is_not_rung_for_anoth
     let other = TestNamespace::create(installation, "unbound").await;
     let agent = BatchAgent::register(installation, "bound").await;
     agent.serve(&own).await;
+    let witness = BatchAgent::register(installation, "witness").await;
+    witness.serve(&other).await;
+    let order_for_both = async |namespace: &TestNamespace, name: &str| {
+        order_for(namespace, name, &[&agent.name, &witness.name]).await;
+    };
 
-    // Given an agent that has found nothing to do,
+    // Given an agent that has found nothing to do, longer ago than one that may claim elsewhere,
     assert!(agent.claim(5).await.is_empty());
+    assert!(witness.claim(5).await.is_empty());
     let before = agent.rings().await;
 
-    // when orders for it come up, first where it may not claim and then where it may,
-    order_for(&other, "app", &[&agent.name]).await;
+    // when an order for both comes up where it may not claim, then the other one is rung in its stead,
+    order_for_both(&other, "app").await;
+    rung(&witness, 1).await;
     assert_eq!(agent.rings().await, before);
-    order_for(&own, "app", &[&agent.name]).await;
 
-    // then it is rung for the one, gets it and no other,
-    eventually("the agent is rung", LIMIT, || async {
-        (agent.rings().await == before + 1).then_some(())
-    })
-    .await;
+    // when one comes up where it may, then it is rung for that, gets it and no other,
+    order_for(&own, "app", &[&agent.name]).await;
+    rung(&agent, before + 1).await;
     let claims = agent.claim(5).await;
     let names: Vec<_> = claims.iter().map(|claim| claim.namespace.as_str()).collect();
     assert_eq!(names, [own.name.as_str()]);
 
-    // still has not been rung for the other,
+    // is still not rung for the other's when both ask again,
     assert!(agent.claim(5).await.is_empty());
-    order_for(&other, "second", &[&agent.name]).await;
-    order_for(&own, "second", &[&agent.name]).await;
-    eventually("the agent is rung again", LIMIT, || async {
-        (agent.rings().await == before + 2).then_some(())
-    })
-    .await;
-    assert_eq!(agent.claim(5).await.len(), 1);
+    assert_eq!(witness.claim(5).await.len(), 1);
+    order_for_both(&other, "second").await;
+    rung(&witness, 2).await;
+    assert_eq!(agent.rings().await, before + 1);
 
     // and is told where it may not claim when it tries by name.
     let error = post(agent.kubectl(), &other, "app", "claim", claim(&agent.name, "h1"))
