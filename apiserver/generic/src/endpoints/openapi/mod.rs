@@ -2,7 +2,9 @@
 //!
 //! kubectl validates, explains and applies by them, and the aggregator merges them into the cluster's own.
 //! Upstream concept: `k8s.io/kube-openapi` and `apiserver/pkg/endpoints/openapi`. Left out: protobuf
-//! encodings, the deprecated `watch` paths, and the paths of discovery.
+//! encodings, the deprecated `watch` paths, and the paths of discovery and version. Upstream's servers have
+//! documents of these under `apis` and `version`; the aggregator, which merges the roots of all servers by path, may
+//! then show one of them in place of the cluster's own.
 
 mod meta_types;
 mod names;
