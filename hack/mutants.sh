@@ -8,7 +8,7 @@ usage() {
 Usage: hack/mutants.sh [NAME...]
 
 Runs the test of each mutant in tests/mutants.txt (or of those named) twice: without the mutant it must
-pass, with it it must fail.
+pass, with it it must fail, and say what the table says that it says.
 
 Environment:
   CARGO_TARGET_DIR   where Rust is built (default: target)
@@ -31,9 +31,9 @@ trap 'exit 130' INT TERM
 # No test that stands a guard's absence for so long may be called red: it has to say what is wrong.
 RUN_SECONDS_MAX=120
 
-# Rows of the table: mutant, test target, test.
+# Rows of the table: mutant, test target, test, and what the failure says, to the end of the line.
 rows() {
-  sed -nE 's/^([ic][0-9]+-[a-z0-9-]+) +\| +([a-z_]+) +\| +([a-z0-9_:]+) +\| .*$/\1 \2 \3/p' tests/mutants.txt
+  sed -nE 's/^([ic][0-9]+-[a-z0-9-]+) +\| +([a-z_]+) +\| +([a-z0-9_:]+) +\| [^|]+ \| (.+)$/\1 \2 \3 \4/p' tests/mutants.txt
 }
 
 # Builds the test targets of the table; writes the program and the folder of each to "programs". The
@@ -76,12 +76,14 @@ found_in_program() {
   return 1
 }
 
-# With a mutant: the test must run and fail.
+# With a mutant: the test must run and fail, for the reason that the table names. Any other failure, one of the
+# machine for example, shows nothing about the guard.
 red() {
-  local name=$1 target=$2 test=$3 started=${EPOCHREALTIME} code=0 log=${STATE_DIR}/$1.log verdict
+  local name=$1 target=$2 test=$3 says=$4 started=${EPOCHREALTIME} code=0 log=${STATE_DIR}/$1.log verdict
   APISERVER_MUTANT=${name} run "${log}" "${target}" "${test}" || code=$?
   if ((code == 101)) && grep -q '^test result: FAILED. 0 passed; 1 failed' "${log}"; then
     verdict=red
+    grep -qF -e "${says}" "${log}" || verdict=OTHER
   elif ((code == 0)); then
     verdict=MISSED
   else
@@ -96,7 +98,7 @@ red() {
 
 main() {
   [[ "${1:-}" != -h && "${1:-}" != --help ]] || { usage && exit 0; }
-  local name target test failed=0 total=0 jobs=${MUTANT_JOBS:-$(($(nproc) * 2))}
+  local name target test says failed=0 total=0 jobs=${MUTANT_JOBS:-$(($(nproc) * 2))}
   for name in "$@"; do
     rows | grep "^${name} " >/dev/null || { echo "no mutant is called ${name} (see tests/mutants.txt)" >&2 && exit 2; }
   done
@@ -104,11 +106,11 @@ main() {
   for target in $(rows | cut -d ' ' -f 2 | sort -u); do green "${target}" || failed=1; done
   found_in_program || failed=1
   ((failed == 0)) || { echo "test result: FAILED. 0 passed; 1 failed; 0 ignored" && exit 1; }
-  while read -r name target test; do
+  while read -r name target test says; do
     (($#)) && [[ " $* " != *" ${name} "* ]] && continue
     total=$((total + 1))
     while (($(jobs -rp | wc -l) >= jobs)); do wait -n || true; done
-    red "${name}" "${target}" "${test}" &
+    red "${name}" "${target}" "${test}" "${says}" &
   done < <(rows)
   wait
   failed=$(wc -l 2>/dev/null <"${STATE_DIR}/missed" || echo 0)

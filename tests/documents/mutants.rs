@@ -13,10 +13,11 @@ fn rows() -> Vec<[&'static str; 3]> {
     let rows = TABLE.lines().filter(|line| !line.starts_with('#'));
     rows.map(|row| {
         let columns: Vec<_> = row.split(" | ").collect();
-        let [name, target, test, wrong] = columns[..] else {
-            panic!("four columns: {row}")
+        let [name, target, test, wrong, says] = columns[..] else {
+            panic!("five columns: {row}")
         };
         assert!(!wrong.is_empty(), "{name} says what is wrong");
+        assert!(!says.is_empty(), "{name} says how that is noticed");
         [name, target, test]
     })
     .collect()

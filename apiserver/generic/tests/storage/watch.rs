@@ -243,7 +243,7 @@ async fn a_slow_watcher_is_closed_and_resumes_where_it_was() {
     let mut seen = 0;
     while let Some(event) = next(&mut slow).await {
         let WatchEvent::Object(_, object) = event.unwrap() else {
-            panic!()
+            panic!("a bookmark after events that were lost")
         };
         (last, seen) = (object.version, seen + 1);
     }
