@@ -1,6 +1,7 @@
 //! Create: what the server sets, defaults, admission, validation, and the write.
 
 use jiff::Timestamp;
+use k8s_openapi::Metadata;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use rand::seq::IndexedRandom;
 use uuid::Uuid;
@@ -46,10 +47,9 @@ impl<S: Strategy> Store<S> {
         let mut typed = Self::typed(&object)?;
         self.strategy.default(&mut typed);
         self.strategy.prepare_for_create(ctx, &mut typed);
-        let prepared = Self::untyped(&typed)?;
-        let mut errors = metadata::validate(&prepared.metadata, self.info.names.scope);
+        let mut errors = metadata::validate(typed.metadata(), self.info.names.scope);
         metadata::extend(&mut errors, self.strategy.validate(&typed));
-        Self::invalid(&prepared, errors)?;
+        Self::invalid(typed.metadata(), errors)?;
         self.strategy.admit_create(ctx, &mut typed).await?;
         self.strategy
             .warnings_on_create(&typed)

@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use k8s_openapi::Resource;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::Value;
 
 use super::context::RequestContext;
@@ -100,11 +101,11 @@ impl<S: Strategy> Store<S> {
             .map_err(|e| RegistryError::Internal(format!("{} cannot be written: {e}", S::Kind::KIND)))
     }
 
-    fn invalid(object: &Object, errors: Vec<FieldError>) -> Result<(), RegistryError> {
+    fn invalid(metadata: &ObjectMeta, errors: Vec<FieldError>) -> Result<(), RegistryError> {
         if errors.is_empty() {
             return Ok(());
         }
-        let name = object.metadata.name.clone().unwrap_or_default();
+        let name = metadata.name.clone().unwrap_or_default();
         Err(RegistryError::Invalid {
             kind: S::Kind::KIND.to_owned(),
             name,

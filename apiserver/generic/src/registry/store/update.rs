@@ -49,7 +49,7 @@ impl<S: Strategy> Store<S> {
         check_versions(&current, &wanted, S::Kind::KIND, self.resource)?;
         if part == Part::Main {
             Self::invalid(
-                &current,
+                &current.metadata,
                 metadata::validate_immutable(&wanted.metadata, &current.metadata),
             )?;
             Self::merge_owners(ctx, &mut wanted.metadata);
@@ -110,7 +110,7 @@ impl<S: Strategy> Store<S> {
         if part == Part::Main {
             metadata::extend(&mut errors, self.strategy.validate_update(new, old));
         }
-        Self::invalid(next, errors)
+        Self::invalid(&next.metadata, errors)
     }
 
     async fn replace(
