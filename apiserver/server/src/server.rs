@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context as _;
 use generic_apiserver::admission::NamespaceLifecycle;
+use generic_apiserver::authorization::{AllNamesFirst, Authorizer};
 use generic_apiserver::endpoints::Endpoints;
 use generic_apiserver::server::{
     DelegatedAuth, DelegatedAuthOptions, GenericApiServer, HealthCheck, HealthChecks, ServerParts,
@@ -56,10 +57,12 @@ pub async fn run(config: CompletedConfig) -> anyhow::Result<()> {
     )
     .await?;
     auth.register_metrics(&mut metrics);
+    // Every claim and report names another order.
+    let authorizer: Arc<dyn Authorizer> = Arc::new(AllNamesFirst::of(Arc::clone(&auth.authorizer)));
     let queue = Queue::new(storage.clone(), Arc::new(namespaces.clone())).counting(counts.clone());
     let queue = Arc::new(queue);
     let watched = Arc::new(namespaces.clone());
-    let sweeper = Sweeper::new(storage.clone(), watched, Arc::clone(&auth.authorizer)).counting(counts);
+    let sweeper = Sweeper::new(storage.clone(), watched, Arc::clone(&authorizer)).counting(counts);
     let sweeping = tokio::spawn(sweep(sweeper, migrated.clone(), background.clone()));
     let recorder = Recorder::start(client.clone(), &instance(), &background);
     let recording = tokio::spawn(events::run(storage.clone(), recorder, background.clone()));
@@ -72,7 +75,7 @@ pub async fn run(config: CompletedConfig) -> anyhow::Result<()> {
     .after(migrated.clone());
     let parts = ServerParts {
         authenticator: Arc::clone(&auth.authenticator),
-        authorizer: Arc::clone(&auth.authorizer),
+        authorizer,
         health: health(&storage, &namespaces),
         version: VersionInfo::of_crate(env!("CARGO_PKG_VERSION")),
         storage: Some(storage.clone()),

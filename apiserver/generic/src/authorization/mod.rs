@@ -2,6 +2,7 @@
 //!
 //! Upstream concept: `k8s.io/apiserver/pkg/authorization/authorizer`.
 
+pub mod all_names_first;
 pub mod locally_allowed;
 pub mod subject_access_review;
 
@@ -10,6 +11,7 @@ use async_trait::async_trait;
 use crate::authentication::UserInfo;
 use crate::request_info::RequestInfo;
 
+pub use all_names_first::AllNamesFirst;
 pub use locally_allowed::{LocallyAllowed, is_always_allowed_path};
 pub use subject_access_review::SubjectAccessReviewAuthorizer;
 
