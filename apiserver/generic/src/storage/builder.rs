@@ -148,9 +148,16 @@ impl StorageBuilder {
             Arc::clone(&history),
         );
         let counts = || Arc::clone(&metrics);
-        let nudging = nudge::send(Arc::clone(&options), committed, counts(), token.clone());
+        let sender = Arc::<nudge::Sender>::default();
+        let nudging = nudge::send(
+            Arc::clone(&options),
+            committed,
+            Arc::clone(&sender),
+            counts(),
+            token.clone(),
+        );
         let wake = Arc::clone(&gate.wake);
-        let listening = nudge::listen(Arc::clone(&options), wake, counts(), token.clone());
+        let listening = nudge::listen(Arc::clone(&options), wake, sender, counts(), token.clone());
         let pruning = prune::run(Arc::clone(&options), pool.clone(), counts(), token.clone());
         let all: [BoxFuture<'static, ()>; 6] = [
             writer.run(operations, token.clone()).boxed(),

@@ -164,7 +164,7 @@ impl StorageMetrics {
         self.nudges.get_or_create(&Direction { direction: "sent" }).inc();
     }
 
-    /// A nudge came from some replica, this one included.
+    /// A nudge came from another replica.
     pub(crate) fn nudge_received(&self) {
         let direction = "received";
         self.nudges.get_or_create(&Direction { direction }).inc();
@@ -201,7 +201,7 @@ impl StorageMetrics {
         registry.register(
             "apiserver_postgres_nudges_total",
             &["direction"],
-            "Hints that the change log has grown, sent to the other replicas and received from all of them",
+            "Hints that the change log has grown, sent to the other replicas and received from them",
             self.nudges.clone(),
         );
         registry.register(

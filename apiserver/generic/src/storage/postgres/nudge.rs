@@ -4,6 +4,7 @@
 //! transaction: PostgreSQL holds one cluster-wide lock from such a NOTIFY to the commit.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use sqlx::Executor;
@@ -20,10 +21,15 @@ const CHANNEL: &str = "apiserver_watch_events";
 const NOTIFY: &str = "notify apiserver_watch_events";
 const RETRY: Duration = Duration::from_secs(1);
 
+/// The backend from which this replica sends; what comes from there is no news to it.
+#[derive(Debug, Default)]
+pub(crate) struct Sender(AtomicU32);
+
 /// Sends a nudge after commits, at most one in each interval, until the token is cancelled.
 pub(crate) async fn send(
     options: Arc<StorageOptions>,
     committed: Arc<Notify>,
+    sender: Arc<Sender>,
     metrics: Arc<StorageMetrics>,
     token: CancellationToken,
 ) {
@@ -35,6 +41,14 @@ pub(crate) async fn send(
         }
         if connection.is_none() {
             connection = connect(&options, "nudge").await.ok();
+            if let Some(open) = &mut connection {
+                let backend = sqlx::query_scalar("select pg_backend_pid()")
+                    .fetch_one(open)
+                    .await;
+                sender
+                    .0
+                    .store(backend.map_or(0, i32::cast_unsigned), Ordering::Relaxed);
+            }
         }
         if let Some(open) = &mut connection {
             let notify = open.execute(NOTIFY);
@@ -49,17 +63,18 @@ pub(crate) async fn send(
     }
 }
 
-/// Wakes the tailer on every nudge, until the token is cancelled.
+/// Wakes the tailer on every nudge of another replica, until the token is cancelled.
 pub(crate) async fn listen(
     options: Arc<StorageOptions>,
     wake: Arc<Notify>,
+    sender: Arc<Sender>,
     metrics: Arc<StorageMetrics>,
     token: CancellationToken,
 ) {
     loop {
         tokio::select! {
             () = token.cancelled() => return,
-            ended = listen_once(&options, &wake, &metrics) => {
+            ended = listen_once(&options, &wake, &sender, &metrics) => {
                 if let Err(error) = ended {
                     tracing::debug!(%error, "not listening for nudges, polling alone");
                 }
@@ -76,6 +91,7 @@ pub(crate) async fn listen(
 async fn listen_once(
     options: &StorageOptions,
     wake: &Notify,
+    sender: &Sender,
     metrics: &StorageMetrics,
 ) -> Result<(), StorageError> {
     // A pool of its own, for the one connection that a listener keeps.
@@ -91,9 +107,11 @@ async fn listen_once(
     listener.listen(CHANNEL).await?;
     // What was announced before LISTEN took effect is not announced again.
     wake.notify_one();
-    while listener.try_recv().await?.is_some() {
-        metrics.nudge_received();
-        wake.notify_one();
+    while let Some(nudge) = listener.try_recv().await? {
+        if nudge.process_id() != sender.0.load(Ordering::Relaxed) {
+            metrics.nudge_received();
+            wake.notify_one();
+        }
     }
     Ok(())
 }
