@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures::FutureExt;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 use sqlx::{Connection, Executor};
 
@@ -42,9 +43,22 @@ pub(crate) async fn connect(options: &StorageOptions, purpose: &str) -> Result<P
     }
 }
 
+/// A connection that was used this recently is used again without a look at whether it still answers.
+const TRUSTED_IDLE: Duration = Duration::from_secs(1);
+
 /// The pool of the reads that do not go through the tailer. It connects when it is first used.
 pub(crate) fn pool(options: &StorageOptions) -> PgPool {
     PgPoolOptions::new()
+        .test_before_acquire(false)
+        .before_acquire(|connection, use_so_far| {
+            async move {
+                if use_so_far.idle_for > TRUSTED_IDLE {
+                    connection.ping().await?;
+                }
+                Ok(true)
+            }
+            .boxed()
+        })
         .max_connections(options.pool_connections_max)
         .acquire_timeout(options.freshness_timeout)
         .idle_timeout(Duration::from_secs(300))
