@@ -8,7 +8,7 @@ Brings up, on loopback and random ports, etcd and kube-apiserver, a private Post
 all of them flushing what they commit, and measures:
 
   starts    time from start to ready; memory when idle
-  wakes     time from a create's answer to the claim of an agent that was woken by it
+  wakes     time from a create to the claim of an agent that was woken by it
   creates   orders created per second by 1, 16 and 64 clients
   claims    orders claimed and completed per second, one and fifty at a time
 

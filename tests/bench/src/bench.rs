@@ -172,22 +172,43 @@ impl<'o> Bench<'o> {
                 .fill(16, if options.smoke { 16 } else { 500 })
                 .await?;
         }
-        for _ in 0..options.repeats {
+        for repeat in 0..options.repeats {
             for results in &mut all {
-                let clients = results.clients;
-                results.pgbench.push(probe.creates(clients, processes).await?);
-                let ours = self
-                    .creators(Api::Ours, processes)
-                    .run_for(clients, self.time())
-                    .await?;
-                self.pending += ours.operations;
-                results.ours.push(ours);
-                let custom = self.creators(Api::Custom, processes);
-                results.custom.push(custom.run_for(clients, self.time()).await?);
+                for contestant in 0..3 {
+                    self.create_in_turn((repeat + contestant) % 3, results, probe, processes)
+                        .await?;
+                }
                 progress(&results.last_repeat());
             }
         }
         Ok(all)
+    }
+
+    /// The probe, ours or the custom resource.
+    async fn create_in_turn(
+        &mut self,
+        contestant: u32,
+        results: &mut CreateResults,
+        probe: &Pgbench<'_>,
+        processes: &Processes,
+    ) -> Result<()> {
+        let (clients, time) = (results.clients, self.time());
+        match contestant {
+            0 => results.pgbench.push(probe.creates(clients, processes).await?),
+            1 => {
+                let ours = self.creators(Api::Ours, processes).run_for(clients, time).await?;
+                self.pending += ours.operations;
+                results.ours.push(ours);
+            }
+            _ => {
+                let custom = self
+                    .creators(Api::Custom, processes)
+                    .run_for(clients, time)
+                    .await?;
+                results.custom.push(custom);
+            }
+        }
+        Ok(())
     }
 
     fn creators<'b>(&'b self, api: Api, processes: &'b Processes) -> Creates<'b> {

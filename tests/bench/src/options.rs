@@ -83,7 +83,7 @@ pub(crate) struct Options {
 pub(crate) enum Part {
     /// Time from start to ready, and memory when idle
     Starts,
-    /// Time from a create's answer to the claim of a woken agent
+    /// Time from a create to the claim of an agent that it woke
     Wakes,
     /// Creates per second
     Creates,

@@ -192,7 +192,7 @@ impl Report {
             let (mean, p50, p99) = (all(|l| l.mean), all(|l| l.p50), all(|l| l.p99));
             writeln!(
                 text,
-                "| create's answer to claim's, 50 orders/s, 8 idle agents, ms | {mean:.2} | {p50:.2} | {p99:.2} | | |"
+                "| create sent to claim answered, 50 orders/s, 8 idle agents, ms | {mean:.2} | {p50:.2} | {p99:.2} | | |"
             )?;
         }
         if !self.starts.ready.is_empty() {

@@ -1,4 +1,4 @@
-//! From a create's answer to the claim: idle agents watch their own objects, orders arrive at random times, and
+//! From a create to the claim: idle agents watch their own objects, orders arrive at random times, and
 //! each order rings one of them.
 
 use std::collections::HashMap;
@@ -30,13 +30,13 @@ const ARRIVALS_PER_SECOND: f64 = 50.0;
 /// The longest an order may stay unclaimed after the last one was created.
 const CLAIM_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// When each order's create was answered, and when its claim was.
+/// When each order's create was sent, and when its claim was answered.
 #[derive(Clone, Debug, Default)]
 struct Moments(Arc<Mutex<HashMap<String, Moment>>>);
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Moment {
-    created: Option<Instant>,
+    sent: Option<Instant>,
     claimed: Option<Instant>,
 }
 
@@ -46,10 +46,10 @@ impl Moments {
         change(moments.entry(order.to_owned()).or_default());
     }
 
-    /// The times of all orders, once each has both moments. A claim may be answered before the create is.
+    /// The times of all orders, once each has both moments.
     fn complete(&self) -> Option<Vec<Duration>> {
         let moments = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let time = |moment: &Moment| Some(moment.claimed?.saturating_duration_since(moment.created?));
+        let time = |moment: &Moment| Some(moment.claimed?.duration_since(moment.sent?));
         moments.values().map(time).collect()
     }
 }
@@ -119,9 +119,8 @@ async fn create(
     name: String,
     moments: Moments,
 ) -> Result<()> {
-    moments.note(&name, |_| {});
+    moments.note(&name, |moment| moment.sent = Some(Instant::now()));
     connection.create(&path, order).await?;
-    moments.note(&name, |moment| moment.created = Some(Instant::now()));
     Ok(())
 }
 
