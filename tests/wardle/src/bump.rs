@@ -89,6 +89,7 @@ impl SetMutation for BumpFlunders {
         let mut outcome = SetOutcome {
             objects: Vec::new(),
             rows: Vec::new(),
+            columns: Vec::new(),
             outputs: vec![0; inputs.len()],
         };
         for row in rows {

@@ -22,6 +22,7 @@ pub(crate) fn table() -> ResourceTable {
         table: "wardle.fischers",
         residence: Residence::Cached,
         columns: &[],
+        creation_columns: &[],
         columns_of: |_| Map::new(),
         fields: &[],
         fields_of: |_| BTreeMap::new(),

@@ -26,6 +26,7 @@ pub(crate) fn table() -> ResourceTable {
             name: "labels",
             sql_type: "text[]",
         }],
+        creation_columns: &[],
         columns_of,
         fields: &[],
         fields_of: |_| BTreeMap::new(),

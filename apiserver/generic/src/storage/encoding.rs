@@ -71,10 +71,10 @@ impl ResourceTable {
         &self,
         object: &Stored,
         version: ResourceVersion,
-    ) -> Result<Arc<Stored>, StorageError> {
+    ) -> Result<Encoded, StorageError> {
         let mut parsed: Object = serde_json::from_slice(&object.encoded)
             .map_err(|error| StorageError::Corrupt(format!("{} {}: {error}", self.resource, object.key)))?;
-        Ok(self.encode(version, &mut parsed)?.stored)
+        self.encode(version, &mut parsed)
     }
 }
 

@@ -15,12 +15,12 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::error::StorageError;
 use super::resource_version::ResourceVersion;
 use super::table::GroupResource;
-use super::types::Stored;
+use super::types::{Key, Stored};
 use crate::object::Object;
 
 /// One object to write. The writer sets `metadata.resourceVersion`, and `metadata.creationTimestamp` of a new
@@ -128,8 +128,23 @@ pub struct SetOutcome<Output> {
     pub objects: Vec<VersionedWrite>,
     /// The rows of other tables.
     pub rows: Vec<SideRow>,
+    /// Columns of rows that are about to be created: of a [`Follower`] that [precedes](Follower::precedes) them,
+    /// else empty.
+    pub columns: Vec<RowColumns>,
     /// One result per input, in the order of the inputs.
     pub outputs: Vec<Output>,
+}
+
+/// Values for columns of a new row that are not made from its object: some of
+/// [`creation_columns`](super::ResourceTable::creation_columns).
+#[derive(Clone, Debug)]
+pub struct RowColumns {
+    /// The resource.
+    pub resource: GroupResource,
+    /// The object whose row it is.
+    pub key: Key,
+    /// The values by column name.
+    pub columns: Map<String, Value>,
 }
 
 /// A mutation that decides over a whole batch of inputs under the lock.
@@ -186,4 +201,11 @@ pub struct Change {
 pub trait Follower: SetMutation<Output = ()> {
     /// What the changes of the batch ask for; empty = nothing to do, and the statement is not run.
     fn inputs(&self, changes: &[Change]) -> Vec<Self::Input>;
+
+    /// Whether it runs before what the batch's updates have changed is written, rather than after everything.
+    /// It writes no objects then, sees the tables as they were before the batch, and may give new rows
+    /// columns with their first write, which costs nothing beside changing the row once more.
+    fn precedes(&self) -> bool {
+        false
+    }
 }

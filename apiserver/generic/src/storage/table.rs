@@ -54,6 +54,9 @@ pub struct ResourceTable {
     pub residence: Residence,
     /// The resource's own columns.
     pub columns: &'static [ColumnSpec],
+    /// Columns that followers give to a new row ([`RowColumns`](super::mutation::RowColumns)); side rows alone change
+    /// them later.
+    pub creation_columns: &'static [ColumnSpec],
     /// Values of `columns` for an object, by column name; what is missing is NULL.
     pub columns_of: fn(&Object) -> Map<String, Value>,
     /// The selectable fields besides `metadata.name` and `metadata.namespace`.

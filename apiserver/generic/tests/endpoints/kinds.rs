@@ -145,6 +145,7 @@ pub(crate) fn table(resource: &'static str) -> ResourceTable {
         table: resource,
         residence: Residence::Cached,
         columns: &[],
+        creation_columns: &[],
         columns_of: no_columns,
         fields: &["spec.color", "status.phase"],
         fields_of: phase_of,

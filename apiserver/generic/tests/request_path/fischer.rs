@@ -38,6 +38,7 @@ pub(crate) fn table() -> ResourceTable {
         table: "fischers",
         residence: Residence::Cached,
         columns: &[],
+        creation_columns: &[],
         columns_of: |_| Map::new(),
         fields: &[],
         fields_of: |_| BTreeMap::new(),

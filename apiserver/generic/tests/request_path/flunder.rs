@@ -118,6 +118,7 @@ pub(crate) fn table() -> ResourceTable {
             name: "color",
             sql_type: "text",
         }],
+        creation_columns: &[],
         columns_of,
         fields: &["spec.color"],
         fields_of,

@@ -32,7 +32,7 @@ pub(crate) const ENTRIES: GroupResource = GroupResource {
 
 const SCHEMA: &str = "
     create table notes (namespace text, name text, uid uuid unique, resource_version bigint, object text,
-        color text, shelf integer, constraint notes_shelf_free unique (shelf), unique (namespace, name));
+        color text, shelf integer, place text, constraint notes_shelf_free unique (shelf), unique (namespace, name));
     create table entries (namespace text, name text, uid uuid, resource_version bigint unique, object text,
         color text, loud boolean, author uuid, unique (namespace, name));
     create table tags (note text, tag text constraint tags_tag_short check (length(tag) < 20));";
@@ -72,6 +72,10 @@ pub(crate) fn notes() -> ResourceTable {
                 sql_type: "integer",
             },
         ],
+        creation_columns: &[ColumnSpec {
+            name: "place",
+            sql_type: "text",
+        }],
         columns_of,
         fields: &["spec.color"],
         fields_of,
@@ -115,6 +119,7 @@ pub(crate) fn entries() -> ResourceTable {
         table: "entries",
         residence: Residence::DatabaseOnly,
         columns: COLUMNS,
+        creation_columns: &[],
         columns_of: entry_columns_of,
         fields: &["spec.color", "spec.loud", "spec.author"],
         fields_of: entry_fields_of,

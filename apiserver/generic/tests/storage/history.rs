@@ -344,21 +344,6 @@ async fn c284_a_restored_copy_is_caught_by_what_others_have_recorded_meanwhile()
 
     // This one is cut off while another one writes, records that, and ends.
     proxy.lead_to(None).unwrap();
-    restored
-        .fixture
-        .sql(
-            "select pg_terminate_backend(pid) from pg_stat_activity
-             where datname = current_database() and pid <> pg_backend_pid()",
-        )
-        .await;
-    let deadline = Instant::now() + SOON;
-    while storage.is_ready() {
-        assert!(
-            Instant::now() < deadline,
-            "the end of its connections is not noticed"
-        );
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
     let other = restored.replica();
     let lost = other.create("lost", "red").await;
     other.shutdown().await;

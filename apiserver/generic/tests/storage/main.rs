@@ -18,6 +18,7 @@ mod list;
 mod log;
 mod metrics;
 mod order;
+mod preceding;
 mod prepare;
 mod replicas;
 mod set;

@@ -75,6 +75,7 @@ impl SetMutation for Take {
         let mut outcome = SetOutcome {
             objects: Vec::new(),
             rows: Vec::new(),
+            columns: Vec::new(),
             outputs: Vec::new(),
         };
         for request in inputs {
@@ -246,6 +247,7 @@ impl SetMutation for Forger {
         Ok(SetOutcome {
             objects,
             rows: Vec::new(),
+            columns: Vec::new(),
             outputs: vec![()],
         })
     }
@@ -305,6 +307,7 @@ impl SetMutation for Mourner {
         Ok(SetOutcome {
             objects,
             rows: Vec::new(),
+            columns: Vec::new(),
             outputs: Vec::new(),
         })
     }

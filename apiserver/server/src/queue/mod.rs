@@ -9,7 +9,8 @@
 //! | `renew` | renewals: lease rows alone | autocommit |
 //! | [`report`] | changed progress, completions, releases | under the version lock |
 //! | `change` | what users ask: cancel, DELETE, suspend | under the version lock |
-//! | [`targets::TargetSets`] | which agents an order is for; turns | follows every batch |
+//! | [`targets::NewOrders`] | which agents a new order is for; its turn | before the rows of every batch |
+//! | [`targets::TargetSets`] | the same of what changes later | follows every batch |
 //! | [`ring::Ring`] | the doorbell | follows every batch, after the targets |
 //! | [`sweep::Sweeper`] | leases, backoffs, deadlines, TTLs, unanswered rings | a task of every replica |
 //! | `attendance` | what the server knows of each agent, for its status | by the sweeper |
@@ -96,6 +97,7 @@ pub fn with_counted_followers(builder: StorageBuilder, metrics: &QueueMetrics) -
     builder
         .tally(WORK_ORDERS, ORDER_FIELDS)
         .tally(WORK_ORDER_LOGS, ENTRY_FIELDS)
+        .follower(Arc::new(targets::NewOrders))
         .follower(Arc::new(targets::TargetSets))
         .follower(Arc::new(ring::Ring::counting(metrics.clone())))
 }

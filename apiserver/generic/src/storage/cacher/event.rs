@@ -117,7 +117,7 @@ impl Event {
             return Ok(Arc::clone(departed));
         }
         let departed = table.at_version(previous, self.version)?;
-        Ok(Arc::clone(self.departed.get_or_init(|| departed)))
+        Ok(Arc::clone(self.departed.get_or_init(|| departed.stored)))
     }
 
     /// What it costs to keep.

@@ -7,7 +7,6 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use futures::TryStreamExt;
-use serde_json::Value;
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{Connection, Executor, Row};
 
@@ -53,23 +52,6 @@ pub(crate) struct Page {
     pub(crate) epoch_start: ResourceVersion,
     /// The floors of the append-only resources that have one.
     pub(crate) resource_floors: HashMap<String, i64>,
-}
-
-/// Adds events to the log, inside the writer's transaction.
-pub(crate) async fn append(connection: &mut PgConnection, events: Vec<Value>) -> Result<(), StorageError> {
-    if events.is_empty() {
-        return Ok(());
-    }
-    sqlx::query(
-        "insert into apiserver.watch_events (rv, resource, type, namespace, name, uid, object)
-         select r.rv, r.resource, r.type, r.namespace, r.name, r.uid, r.object
-         from json_to_recordset($1::json) as r(rv bigint, resource text, type text, namespace text,
-             name text, uid uuid, object text)",
-    )
-    .bind(Value::Array(events).to_string())
-    .execute(connection)
-    .await?;
-    Ok(())
 }
 
 /// Reads what follows a version; floor and events come from one snapshot.

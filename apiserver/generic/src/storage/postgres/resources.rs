@@ -5,13 +5,15 @@ use std::sync::Arc;
 
 use sqlx::{AssertSqlSafe, SqlSafeStr, SqlStr};
 
+use crate::mutant;
 use crate::storage::error::StorageError;
-use crate::storage::table::{GroupResource, Residence, ResourceTable};
+use crate::storage::table::{ColumnSpec, GroupResource, Residence, ResourceTable};
 
 /// The standard columns, as `json_to_recordset` reads them.
 const STANDARD: &str = "namespace text, name text, uid uuid, resource_version bigint, object text";
 
-/// One resource and the statements on its table. Those that write take `$1::json`, an array of rows.
+/// One resource and the statements on its table. Those that write take `$1::json`, an array of rows,
+/// and write the events of these rows too: there is no change without its event, and the object is sent once.
 #[derive(Debug)]
 pub(crate) struct Resource {
     pub(crate) table: ResourceTable,
@@ -31,49 +33,77 @@ pub(crate) struct Resource {
 impl Resource {
     fn new(table: ResourceTable) -> Self {
         let target = table.table;
-        let own = |each: &dyn Fn(&str, &str) -> String| -> String {
-            table
-                .columns
-                .iter()
-                .map(|column| each(column.name, column.sql_type))
-                .collect()
-        };
-        let record = format!(
-            "{STANDARD}{}",
-            own(&|name, sql_type| format!(", {name} {sql_type}"))
-        );
-        let names = own(&|name, _| format!(", {name}"));
-        let values = own(&|name, _| format!(", r.{name}"));
-        let sets = own(&|name, _| format!(", {name} = r.{name}"));
+        let record = format!("{STANDARD}{}", typed(table.columns));
+        let new_record = format!("{record}{}", typed(table.creation_columns));
+        let names = named("", table.columns) + &named("", table.creation_columns);
+        let values = named("r.", table.columns) + &named("r.", table.creation_columns);
+        let sets: String = table
+            .columns
+            .iter()
+            .map(|column| format!(", {0} = r.{0}", column.name))
+            .collect();
         let matches = "t.namespace = r.namespace and t.name = r.name and t.uid = r.uid
              and t.resource_version = r.old_version";
+        let name = table.resource.to_string();
+        let logged = |kind: &str| with_events(&name, kind);
         Self {
-            name: table.resource.to_string(),
             current: statement(format!(
                 "select t.namespace, t.name, t.uid, t.resource_version, case when r.with_object then t.object end
                  from json_to_recordset($1::json) as r(namespace text, name text, with_object boolean)
                  join {target} t on t.namespace = r.namespace and t.name = r.name"
             )),
             create: statement(format!(
-                "insert into {target} (namespace, name, uid, resource_version, object{names})
-                 select r.namespace, r.name, r.uid, r.resource_version, r.object{values}
-                 from json_to_recordset($1::json) as r({record})"
+                "with r as materialized (select * from json_to_recordset($1::json) as r({new_record})){}
+                 insert into {target} (namespace, name, uid, resource_version, object{names})
+                 select r.namespace, r.name, r.uid, r.resource_version, r.object{values} from r",
+                logged("ADDED")
             )),
             replace: statement(format!(
-                "update {target} t set resource_version = r.resource_version, object = r.object{sets}
-                 from json_to_recordset($1::json) as r({record}, old_version bigint) where {matches}"
+                "with r as materialized (
+                     select * from json_to_recordset($1::json) as r({record}, old_version bigint)){}
+                 update {target} t set resource_version = r.resource_version, object = r.object{sets}
+                 from r where {matches}",
+                logged("MODIFIED")
             )),
             delete: statement(format!(
-                "delete from {target} t
-                 using json_to_recordset($1::json) as r({STANDARD}, old_version bigint) where {matches}"
+                "with r as materialized (
+                     select * from json_to_recordset($1::json) as r({STANDARD}, old_version bigint)){}
+                 delete from {target} t using r where {matches}",
+                logged("DELETED")
             )),
             all: statement(format!("select resource_version, object from {target}")),
             get: statement(format!(
                 "select resource_version, object from {target} where namespace = $1 and name = $2"
             )),
+            name,
             table,
         }
     }
+}
+
+/// The columns as a record's, each after a comma.
+fn typed(columns: &[ColumnSpec]) -> String {
+    let column = |column: &ColumnSpec| format!(", {} {}", column.name, column.sql_type);
+    columns.iter().map(column).collect()
+}
+
+/// The names of the columns, each after a comma and this prefix.
+fn named(prefix: &str, columns: &[ColumnSpec]) -> String {
+    let column = |column: &ColumnSpec| format!(", {prefix}{}", column.name);
+    columns.iter().map(column).collect()
+}
+
+/// The part of a statement on the rows `r` that adds an event of this kind for each to the change log.
+fn with_events(resource: &str, kind: &str) -> String {
+    if kind == "ADDED" && mutant!("i2-event-left-out") {
+        return String::new();
+    }
+    format!(
+        ",
+         logged as (
+             insert into apiserver.watch_events (rv, resource, type, namespace, name, uid, object)
+             select r.resource_version, '{resource}', '{kind}', r.namespace, r.name, r.uid, r.object from r)"
+    )
 }
 
 /// Statements are made of the program's own table and column names, never of what a client sent.

@@ -119,6 +119,7 @@ fn ring<Output>(
     let mut outcome = SetOutcome {
         objects: Vec::new(),
         rows: Vec::new(),
+        columns: Vec::new(),
         outputs,
     };
     for row in rows.into_iter().filter_map(|row| row.agent) {

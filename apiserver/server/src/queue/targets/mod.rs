@@ -1,15 +1,16 @@
-//! Which agents an order is for, and when its namespace is served: a follower of every batch.
+//! Which agents an order is for, and when its namespace is served: followers of every batch.
 //!
 //! New orders get their set of target terms; a set that is new is matched against all agents, once, and
 //! an agent that comes, goes or changes its labels is matched against all sets. Orders that enter the
 //! queue get their turn: one after the last of their namespace, but never before what waits already.
+//! A new order gets set and turn with its row ([`NewOrders`]); what changes later, afterwards ([`TargetSets`]).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use brokkr_apis::work::v1alpha1::{Agent, TargetTerm, WorkOrder, WorkOrderPhase};
-use generic_apiserver::storage::mutation::{Follower, SetOutcome};
-use generic_apiserver::storage::{Change, SetMutation, SideRow, StorageError, Stored, Versions};
+use brokkr_apis::work::v1alpha1::{Agent, TargetTerm, WorkOrderPhase};
+use generic_apiserver::storage::mutation::{Follower, RowColumns, SetOutcome};
+use generic_apiserver::storage::{Change, Key, SetMutation, SideRow, StorageError, Stored, Versions};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -18,9 +19,14 @@ use super::{digest, rows};
 use crate::registry::agent::table::AGENTS;
 use crate::registry::work_order::table::WORK_ORDERS;
 
-/// The follower that keeps target sets and turns.
+/// The follower that keeps target sets, and the turns of orders that come back to the queue.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct TargetSets;
+
+/// The follower that gives new orders their target set and their turn. Orders come to be by updates alone, which
+/// it precedes.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NewOrders;
 
 /// One change to follow.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -33,20 +39,28 @@ pub struct TargetInput {
     /// An agent to be matched anew.
     agent: Option<String>,
     #[serde(skip)]
+    name: String,
+    #[serde(skip)]
     terms: Vec<TargetTerm>,
 }
 
 /// One row of the statement: exactly one of the fields is given.
 #[derive(Debug, Deserialize)]
 pub struct TargetRow {
-    /// A set that exists, by its digest.
-    known: Option<String>,
+    /// A set that exists.
+    known: Option<KnownSet>,
     /// An agent's object.
     agent: Option<String>,
     set: Option<SetRow>,
     turn: Option<TurnRow>,
     /// The lowest turn of any other order that waits.
     lowest: Option<i64>,
+}
+
+#[derive(Debug, Deserialize)]
+struct KnownSet {
+    hash: String,
+    id: i64,
 }
 
 #[derive(Debug, Deserialize)]
@@ -79,27 +93,55 @@ impl SetMutation for TargetSets {
         inputs: &[TargetInput],
         rows: Vec<TargetRow>,
         _versions: &mut Versions,
-        _now: Timestamp,
+        now: Timestamp,
     ) -> Result<SetOutcome<()>, StorageError> {
         let found = Found::read(rows)?;
-        let mut rows = found.rematch(inputs);
-        rows.extend(found.new_sets(inputs));
-        // Statements run in the order of their first rows: an agent leaves its sets, then new sets come to
-        // be, then there are sets to be a member of.
-        rows.sort_by_key(|row| row.statement == rows::ADD_TARGET_AGENT);
-        rows.extend(found.turns(inputs));
-        Ok(SetOutcome {
-            objects: Vec::new(),
-            rows,
-            outputs: Vec::new(),
-        })
+        Ok(outcome(found.rematch(inputs), found.turns(inputs, now)))
+    }
+}
+
+impl SetMutation for NewOrders {
+    type Input = TargetInput;
+    type Row = TargetRow;
+    type Output = ();
+
+    fn name(&self) -> &'static str {
+        "new-orders"
+    }
+
+    fn statement(&self) -> &'static str {
+        include_str!("targets.sql")
+    }
+
+    fn decide(
+        &self,
+        inputs: &[TargetInput],
+        rows: Vec<TargetRow>,
+        _versions: &mut Versions,
+        now: Timestamp,
+    ) -> Result<SetOutcome<()>, StorageError> {
+        let found = Found::read(rows)?;
+        Ok(outcome(found.new_sets(inputs), found.turns(inputs, now)))
+    }
+}
+
+/// Statements run in the order of their first rows: an agent leaves its sets, or new sets come to be, then there
+/// are sets to be a member of and to be of.
+fn outcome(mut members: Vec<SideRow>, turns: Turns) -> SetOutcome<()> {
+    members.sort_by_key(|row| row.statement == rows::ADD_TARGET_AGENT);
+    members.extend(turns.rows);
+    SetOutcome {
+        objects: Vec::new(),
+        rows: members,
+        columns: turns.columns,
+        outputs: Vec::new(),
     }
 }
 
 impl Follower for TargetSets {
     fn inputs(&self, changes: &[Change]) -> Vec<TargetInput> {
         let input = |change: &Change| match change.resource {
-            resource if resource == WORK_ORDERS => order_input(change),
+            resource if resource == WORK_ORDERS => returning_order(change),
             resource if resource == AGENTS => agent_input(change),
             _ => None,
         };
@@ -107,24 +149,51 @@ impl Follower for TargetSets {
     }
 }
 
-/// A new order, or one that enters the queue.
-fn order_input(change: &Change) -> Option<TargetInput> {
-    let new = change.new.as_ref()?;
-    if !enters_queue(change.old.as_ref(), new) && change.old.is_some() {
-        return None;
+impl Follower for NewOrders {
+    fn inputs(&self, changes: &[Change]) -> Vec<TargetInput> {
+        let new = changes
+            .iter()
+            .filter(|change| change.resource == WORK_ORDERS && change.old.is_none());
+        new.filter_map(|change| new_order(change.new.as_ref()?)).collect()
     }
-    let mut input = TargetInput {
-        uid: new.metadata.uid.clone(),
-        namespace: Some(new.key.namespace.clone()),
+
+    fn precedes(&self) -> bool {
+        true
+    }
+}
+
+fn new_order(order: &Stored) -> Option<TargetInput> {
+    #[derive(Deserialize)]
+    struct Spec {
+        #[serde(default)]
+        targets: Vec<TargetTerm>,
+    }
+    #[derive(Deserialize)]
+    struct Order {
+        spec: Spec,
+    }
+    // What cannot be read matches nobody rather than everybody.
+    let terms = serde_json::from_slice::<Order>(&order.encoded).ok()?.spec.targets;
+    Some(TargetInput {
+        hash: Some(digest::sha256_hex(&rows::text(&terms))),
+        terms,
+        ..order_input(order)
+    })
+}
+
+/// An order that could not be claimed, and now can.
+fn returning_order(change: &Change) -> Option<TargetInput> {
+    let (old, new) = (change.old.as_ref()?, change.new.as_ref()?);
+    enters_queue(Some(old), new).then(|| order_input(new))
+}
+
+fn order_input(order: &Stored) -> TargetInput {
+    TargetInput {
+        uid: order.metadata.uid.clone(),
+        namespace: Some(order.key.namespace.clone()),
+        name: order.key.name.clone(),
         ..TargetInput::default()
-    };
-    if change.old.is_none() {
-        // What cannot be read matches nobody rather than everybody.
-        let order: WorkOrder = serde_json::from_slice(&new.encoded).ok()?;
-        input.hash = Some(digest::sha256_hex(&rows::text(&order.spec.targets)));
-        input.terms = order.spec.targets;
     }
-    Some(input)
 }
 
 /// Whether the order can be claimed now and could not be before.
@@ -133,22 +202,10 @@ pub(super) fn enters_queue(old: Option<&Arc<Stored>>, new: &Stored) -> bool {
 }
 
 fn is_claimable(order: &Stored) -> bool {
-    let phase = order.fields.get("status.phase").map_or("", String::as_str);
+    let field = |name| order.fields.get(name).map_or("", String::as_str);
+    let phase = field("status.phase");
     // An order that was never written to by the server has no phase yet, and waits.
-    (phase == WorkOrderPhase::Pending.as_str() || phase.is_empty()) && !is_suspended(order)
-}
-
-fn is_suspended(order: &Stored) -> bool {
-    #[derive(Deserialize)]
-    struct Spec {
-        #[serde(default)]
-        suspend: Option<bool>,
-    }
-    #[derive(Deserialize)]
-    struct Order {
-        spec: Spec,
-    }
-    serde_json::from_slice::<Order>(&order.encoded).is_ok_and(|order| order.spec.suspend == Some(true))
+    (phase == WorkOrderPhase::Pending.as_str() || phase.is_empty()) && field("spec.suspend") != "true"
 }
 
 /// An agent whose labels or annotations are not what they were.
@@ -170,7 +227,7 @@ fn agent_input(change: &Change) -> Option<TargetInput> {
 /// What the statement found.
 #[derive(Default)]
 struct Found {
-    known: BTreeSet<String>,
+    known: BTreeMap<String, i64>,
     agents: Vec<Agent>,
     sets: Vec<SetRow>,
     turns: BTreeMap<String, i64>,
@@ -181,7 +238,7 @@ impl Found {
     fn read(rows: Vec<TargetRow>) -> Result<Self, StorageError> {
         let mut found = Self::default();
         for row in rows {
-            found.known.extend(row.known);
+            found.known.extend(row.known.map(|set| (set.hash, set.id)));
             found.sets.extend(row.set);
             found
                 .turns
@@ -228,7 +285,7 @@ impl Found {
         let mut rows = Vec::new();
         let mut seen = BTreeSet::new();
         for input in inputs {
-            let Some(hash) = input.hash.as_ref().filter(|hash| !self.known.contains(*hash)) else {
+            let Some(hash) = input.hash.as_ref().filter(|hash| !self.known.contains_key(*hash)) else {
                 continue;
             };
             if !seen.insert(hash) {
@@ -250,10 +307,10 @@ impl Found {
     }
 
     /// Gives every order its turn, in the order of the batch.
-    fn turns(&self, inputs: &[TargetInput]) -> Vec<SideRow> {
+    fn turns(&self, inputs: &[TargetInput], now: Timestamp) -> Turns {
         let mut last = self.turns.clone();
         let mut lowest = self.lowest;
-        let mut rows = Vec::new();
+        let mut turns = Turns::default();
         for input in inputs {
             let (Some(uid), Some(namespace)) = (&input.uid, &input.namespace) else {
                 continue;
@@ -262,26 +319,66 @@ impl Found {
             let turn = lowest.map_or(next, |lowest| next.max(lowest));
             last.insert(namespace.clone(), turn);
             lowest = Some(lowest.map_or(turn, |lowest| lowest.min(turn)));
-            rows.push(match &input.hash {
-                Some(hash) => rows::row(rows::SET_TARGETS, json!({"uid": uid, "hash": hash, "turn": turn})),
-                None => rows::row(rows::SET_TURN, json!({"uid": uid, "turn": turn})),
-            });
+            match &input.hash {
+                None => turns
+                    .rows
+                    .push(rows::row(rows::SET_TURN, json!({"uid": uid, "turn": turn}))),
+                Some(hash) => self.place(input, uid, hash, turn, now, &mut turns),
+            }
         }
         let used: BTreeSet<_> = inputs
             .iter()
             .filter_map(|input| input.namespace.clone())
             .collect();
-        let turns = used
+        let given = used
             .into_iter()
             .filter_map(|namespace| last.get(&namespace).map(|turn| (namespace, *turn)));
-        rows.extend(turns.map(|(namespace, turn)| {
+        turns.rows.extend(given.map(|(namespace, turn)| {
             rows::row(
                 rows::SET_NAMESPACE_TURN,
                 json!({"namespace": namespace, "turn": turn}),
             )
         }));
-        rows
+        turns
     }
+
+    /// Gives a new order its set and its turn: with its row, unless the set is as new and its id not known yet.
+    fn place(
+        &self,
+        input: &TargetInput,
+        uid: &str,
+        hash: &str,
+        turn: i64,
+        now: Timestamp,
+        turns: &mut Turns,
+    ) {
+        let Some(id) = self.known.get(hash) else {
+            let row = json!({"uid": uid, "hash": hash, "turn": turn});
+            turns.rows.push(rows::row(rows::SET_TARGETS, row));
+            return;
+        };
+        let namespace = input.namespace.clone().unwrap_or_default();
+        let columns = [
+            ("target_set_id", json!(id)),
+            ("turn", json!(turn)),
+            ("ready_since", json!(now)),
+        ];
+        turns.columns.push(RowColumns {
+            resource: WORK_ORDERS,
+            key: Key::namespaced(namespace, input.name.clone()),
+            columns: columns
+                .into_iter()
+                .map(|(name, value)| (name.to_owned(), value))
+                .collect(),
+        });
+    }
+}
+
+/// The turns that were given.
+#[derive(Debug, Default)]
+struct Turns {
+    columns: Vec<RowColumns>,
+    rows: Vec<SideRow>,
 }
 
 fn member(hash: &str, agent: &str) -> SideRow {
@@ -289,56 +386,4 @@ fn member(hash: &str, agent: &str) -> SideRow {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn order(uid: &str, namespace: &str) -> TargetInput {
-        TargetInput {
-            uid: Some(uid.to_owned()),
-            namespace: Some(namespace.to_owned()),
-            ..TargetInput::default()
-        }
-    }
-
-    fn turns(found: &Found, inputs: &[TargetInput]) -> Vec<i64> {
-        let rows = found.turns(inputs);
-        rows.iter()
-            .filter(|row| row.statement == rows::SET_TURN)
-            .map(|row| row.row["turn"].as_i64().unwrap())
-            .collect()
-    }
-
-    #[test]
-    fn namespaces_alternate_whoever_came_first() {
-        let found = Found::default();
-        let inputs = [
-            order("1", "a"),
-            order("2", "a"),
-            order("3", "a"),
-            order("4", "b"),
-            order("5", "b"),
-        ];
-        assert_eq!(turns(&found, &inputs), [1, 2, 3, 1, 2]);
-    }
-
-    #[test]
-    fn namespace_that_was_away_does_not_jump_the_queue() {
-        let found = Found {
-            turns: BTreeMap::from([("b".to_owned(), 3)]),
-            lowest: Some(40),
-            ..Found::default()
-        };
-        assert_eq!(turns(&found, &[order("1", "b"), order("2", "new")]), [40, 40]);
-    }
-
-    #[test]
-    fn last_turn_of_each_namespace_is_kept() {
-        let rows = Found::default().turns(&[order("1", "a"), order("2", "a")]);
-        let kept: Vec<_> = rows
-            .iter()
-            .filter(|row| row.statement == rows::SET_NAMESPACE_TURN)
-            .collect();
-        assert_eq!(kept.len(), 1);
-        assert_eq!(kept[0].row, json!({"namespace": "a", "turn": 2}));
-    }
-}
+mod tests;

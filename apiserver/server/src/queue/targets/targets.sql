@@ -5,9 +5,9 @@ with input as materialized (
     select x.* from json_to_recordset($1::json) as x (uid uuid, namespace text, hash text, agent text)
 ),
 known as materialized (
-    select s.hash from work.target_sets s where s.hash = any (array(select hash from input where hash is not null))
+    select s.hash, s.id from work.target_sets s where s.hash = any (array(select hash from input where hash is not null))
 )
-select json_build_object('known', hash)::text from known
+select json_build_object('known', json_build_object('hash', hash, 'id', id))::text from known
 union all
 select json_build_object('agent', a.object)::text
 from work.agents a

@@ -47,6 +47,7 @@ pub fn table() -> ResourceTable {
         table: "work.agents",
         residence: Residence::Cached,
         columns: COLUMNS,
+        creation_columns: &[],
         columns_of,
         fields: &[],
         fields_of: |_| BTreeMap::new(),

@@ -104,6 +104,22 @@ const COLUMNS: &[ColumnSpec] = &[
     },
 ];
 
+/// The columns that the queue gives to a new order.
+const QUEUE_COLUMNS: &[ColumnSpec] = &[
+    ColumnSpec {
+        name: "target_set_id",
+        sql_type: "bigint",
+    },
+    ColumnSpec {
+        name: "turn",
+        sql_type: "bigint",
+    },
+    ColumnSpec {
+        name: "ready_since",
+        sql_type: "timestamptz",
+    },
+];
+
 /// The storage mapping of orders.
 #[must_use]
 pub fn table() -> ResourceTable {
@@ -112,6 +128,7 @@ pub fn table() -> ResourceTable {
         table: "work.work_orders",
         residence: Residence::Cached,
         columns: COLUMNS,
+        creation_columns: QUEUE_COLUMNS,
         columns_of,
         fields: &["spec.workType", "status.phase", "status.claim.agent"],
         fields_of,

@@ -90,6 +90,7 @@ pub fn table() -> ResourceTable {
         table: "work.work_order_log",
         residence: Residence::DatabaseOnly,
         columns: COLUMNS,
+        creation_columns: &[],
         columns_of,
         fields: &[
             "workType",

@@ -46,6 +46,8 @@ pub(super) struct Batch {
     pub(super) updates: Vec<PendingUpdate>,
     /// One group per mutation, in the order of arrival.
     pub(super) sets: Vec<Box<dyn SetGroup>>,
+    /// Whether the database has refused these operations before, alone or among others.
+    pub(super) refused: bool,
 }
 
 impl Batch {
@@ -71,48 +73,24 @@ impl Batch {
 
     /// Two batches of what is in this one, in order; only for batches of more than one operation.
     pub(super) fn split(mut self) -> (Self, Self) {
+        let mut second = Self {
+            refused: self.refused,
+            ..Self::default()
+        };
         if !self.updates.is_empty() && !self.sets.is_empty() {
-            let sets = std::mem::take(&mut self.sets);
-            return (
-                self,
-                Self {
-                    sets,
-                    ..Self::default()
-                },
-            );
+            second.sets = std::mem::take(&mut self.sets);
+        } else if self.updates.len() > 1 {
+            second.updates = self.updates.split_off(self.updates.len() / 2);
+        } else if self.sets.len() > 1 {
+            second.sets = self.sets.split_off(self.sets.len() / 2);
+        } else {
+            second.sets = self
+                .sets
+                .iter_mut()
+                .map(|set| set.split_off(set.len() / 2))
+                .collect();
         }
-        if self.updates.len() > 1 {
-            let updates = self.updates.split_off(self.updates.len() / 2);
-            return (
-                self,
-                Self {
-                    updates,
-                    ..Self::default()
-                },
-            );
-        }
-        if self.sets.len() > 1 {
-            let sets = self.sets.split_off(self.sets.len() / 2);
-            return (
-                self,
-                Self {
-                    sets,
-                    ..Self::default()
-                },
-            );
-        }
-        let rest = self
-            .sets
-            .iter_mut()
-            .map(|set| set.split_off(set.len() / 2))
-            .collect();
-        (
-            self,
-            Self {
-                sets: rest,
-                ..Self::default()
-            },
-        )
+        (self, second)
     }
 
     /// A caller that has gone away does not hear its answer; the write has happened all the same.

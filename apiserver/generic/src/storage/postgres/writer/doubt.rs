@@ -4,13 +4,15 @@
 //! committed exactly if its first event is in the change log. Until that is known its callers wait;
 //! only when the database cannot be asked in time are they told that the outcome is unknown.
 
-use serde_json::Value;
+use std::sync::Arc;
+
 use sqlx::postgres::PgConnection;
 use sqlx::{Executor, SqlStr};
 
 use super::batch::Answers;
 use crate::storage::error::StorageError;
 use crate::storage::resource_version::ResourceVersion;
+use crate::storage::types::Stored;
 
 /// What is known of a transaction when its commit is sent.
 #[derive(Debug)]
@@ -19,8 +21,8 @@ pub(super) struct Doubt {
     pub(super) last: Option<ResourceVersion>,
     /// What its updates are answered if it has committed.
     pub(super) answers: Answers,
-    /// Its first event; none when it has written side rows alone, which leave no trace to look for.
-    pub(super) witness: Option<Value>,
+    /// The state that its first event carries; none when it has written side rows alone, which leave no trace to look for.
+    pub(super) witness: Option<Arc<Stored>>,
 }
 
 impl Doubt {
@@ -36,10 +38,10 @@ impl Doubt {
         connection.execute(sqlx::raw_sql(lock)).await?;
         // The version alone is no proof: another writer may have drawn it after a rollback.
         let found = sqlx::query_scalar(
-            "select exists (select from apiserver.watch_events e
-                 where e.rv = cast($1::json ->> 'rv' as bigint) and e.object = $1::json ->> 'object')",
+            "select exists (select from apiserver.watch_events e where e.rv = $1 and e.object = $2)",
         )
-        .bind(witness.to_string())
+        .bind(witness.version.as_i64())
+        .bind(String::from_utf8_lossy(&witness.encoded))
         .fetch_one(&mut *connection)
         .await?;
         connection.execute("rollback").await?;

@@ -2,6 +2,9 @@
 //!
 //! The lock is held, so what is read here stays true until the batch writes. Each update is judged as a
 //! whole against what the updates before it will have made: it writes all it names, or nothing.
+//!
+//! The keys of creates are taken to be free: the table refuses one that is not, and then the batch, which is
+//! judged again, and now by what it finds.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -35,14 +38,16 @@ pub(super) struct Judge {
 }
 
 impl Judge {
-    /// Reads the keys that the updates touch: one statement per resource.
+    /// Reads the keys that the updates touch: one statement per resource. Those of creates are read only when the
+    /// updates were refused before.
     pub(super) async fn read(
         connection: &mut PgConnection,
         resources: &Resources,
         updates: &[PendingUpdate],
+        refused: bool,
     ) -> Result<Self, StorageError> {
         let mut judge = Self::default();
-        for (resource, keys) in keys(updates) {
+        for (resource, keys) in keys(updates, refused) {
             let rows: Vec<(String, String, Uuid, i64, Option<String>)> =
                 sqlx::query_as(resources.get(resource)?.current.clone())
                     .bind(Value::from(keys).to_string())
@@ -124,7 +129,7 @@ fn unread(object: &Object) -> Existing {
     }
 }
 
-fn keys(updates: &[PendingUpdate]) -> BTreeMap<GroupResource, Vec<Value>> {
+fn keys(updates: &[PendingUpdate], refused: bool) -> BTreeMap<GroupResource, Vec<Value>> {
     let mut creating: BTreeMap<GroupResource, BTreeMap<Key, bool>> = BTreeMap::new();
     for pending in updates {
         for write in std::iter::once(&pending.update.object).chain(&pending.update.further.objects) {
@@ -134,6 +139,9 @@ fn keys(updates: &[PendingUpdate]) -> BTreeMap<GroupResource, Vec<Value>> {
             };
             // The object is read only where a create may meet it, to say whether it is going.
             let create = matches!(write, ObjectWrite::Create { .. });
+            if create && !refused {
+                continue;
+            }
             *creating.entry(resource).or_default().entry(key).or_default() |= create;
         }
     }

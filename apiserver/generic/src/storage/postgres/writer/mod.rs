@@ -3,8 +3,9 @@
 //! A batch is whatever is queued, up to a bound, never waited for. Under the advisory lock, held from
 //! the first statement to the commit, the updates of the batch are judged and written, then its set
 //! mutations decide and are written, then the followers; versions are drawn in memory and the sequence
-//! is set with the commit. A statement that the database refuses rolls the batch back; halves of it are
-//! tried again until the operation at fault stands alone, so that its neighbours commit.
+//! is set with the commit. A statement that the database refuses rolls the batch back; it is judged once more
+//! without the belief that the keys of creates are free, and then halves of it are tried again until the
+//! operation at fault stands alone, so that its neighbours commit.
 //!
 //! What this leaves out: reading; a change comes back through the change log.
 
@@ -101,6 +102,11 @@ impl Writer {
                     batch.answer(answers);
                 }
                 Err(error @ StorageError::Unreachable { .. }) => batch.fail(&error),
+                // A key that was taken to be free may not be: what was believed is looked at now.
+                Err(StorageError::Constraint(_)) if !batch.refused => {
+                    batch.refused = true;
+                    waiting.push(batch);
+                }
                 Err(error) if batch.len() == 1 => batch.fail(&error),
                 Err(error) => {
                     tracing::debug!(%error, operations = batch.len(), "batch refused, trying its halves");

@@ -7,7 +7,9 @@ use jiff::Timestamp;
 use tokio::sync::oneshot;
 
 use crate::storage::error::StorageError;
-use crate::storage::mutation::{Change, Follower, SetMutation, SideRow, VersionedWrite, Versions};
+use crate::storage::mutation::{
+    Change, Follower, RowColumns, SetMutation, SideRow, VersionedWrite, Versions,
+};
 
 /// Which mutation a group belongs to: its type, and which one of the type.
 pub(crate) type Identity = (TypeId, usize);
@@ -16,6 +18,7 @@ pub(crate) type Identity = (TypeId, usize);
 pub(crate) struct Decided {
     pub(super) objects: Vec<VersionedWrite>,
     pub(super) rows: Vec<SideRow>,
+    pub(super) columns: Vec<RowColumns>,
 }
 
 /// Inputs of one set mutation that are decided together.
@@ -150,6 +153,7 @@ impl<M: SetMutation> SetGroup for Group<M> {
         Ok(Decided {
             objects: outcome.objects,
             rows: outcome.rows,
+            columns: outcome.columns,
         })
     }
 
@@ -177,6 +181,8 @@ impl<M: SetMutation> SetGroup for Group<M> {
 pub(crate) trait ErasedFollower: Send + Sync {
     /// The group that the changes ask for, if any.
     fn group(&self, changes: &[Change]) -> Result<Option<Box<dyn SetGroup>>, StorageError>;
+    /// Whether it runs before the rows of the updates are written.
+    fn precedes(&self) -> bool;
 }
 
 /// A follower of a known type.
@@ -189,5 +195,9 @@ impl<F: Follower> ErasedFollower for FollowerOf<F> {
             return Ok(None);
         }
         Ok(Some(Box::new(Group::new(Arc::clone(&self.0), inputs)?)))
+    }
+
+    fn precedes(&self) -> bool {
+        self.0.precedes()
     }
 }

@@ -1,15 +1,18 @@
 //! Rows collected for one round of set-based statements, and what a transaction has written so far.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
-use serde_json::{Map, Value, json};
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
+use serde_json::{Map, Value};
 use sqlx::postgres::PgConnection;
 use sqlx::{Executor, SqlSafeStr, SqlStr};
 
 use crate::mutant;
 use crate::storage::encoding::Encoded;
 use crate::storage::error::StorageError;
-use crate::storage::mutation::{Change, ObjectWrite, SideRow};
+use crate::storage::mutation::{Change, ObjectWrite, RowColumns, SideRow};
 use crate::storage::postgres::Resources;
 use crate::storage::resource_version::ResourceVersion;
 use crate::storage::table::GroupResource;
@@ -18,27 +21,64 @@ use crate::storage::types::Stored;
 /// What a transaction has written so far.
 #[derive(Debug, Default)]
 pub(super) struct Written {
-    /// Rows for the change log.
-    pub(super) events: Vec<Value>,
+    /// In the order of their versions, which only rise within a transaction.
     pub(super) changes: Vec<Change>,
     /// Whether any statement that may write has run.
     pub(super) any: bool,
 }
 
 impl Written {
-    /// The version of the last event: versions only rise within a transaction.
-    pub(super) fn last_version(&self) -> Option<ResourceVersion> {
-        let change = self.changes.last()?;
-        Some(change.new.as_ref().or(change.old.as_ref())?.version)
+    /// The state that the first event carries.
+    pub(super) fn first(&self) -> Option<&Arc<Stored>> {
+        self.changes.first().and_then(state)
     }
+
+    /// The state that the last event carries.
+    pub(super) fn last(&self) -> Option<&Arc<Stored>> {
+        self.changes.last().and_then(state)
+    }
+}
+
+/// What the event of a change carries.
+pub(super) fn state(change: &Change) -> Option<&Arc<Stored>> {
+    change.new.as_ref().or(change.last.as_ref())
 }
 
 /// The rows of one table, by what is done with them.
 #[derive(Debug, Default)]
 struct TableRows {
-    deletes: Vec<Value>,
-    replaces: Vec<Value>,
-    creates: Vec<Value>,
+    deletes: Vec<Row>,
+    replaces: Vec<Row>,
+    creates: Vec<Row>,
+}
+
+/// One row for a table, and its event: the statements read what they need of it.
+#[derive(Debug)]
+struct Row {
+    /// The state that is stored, or that the event of a deletion carries.
+    state: Arc<Stored>,
+    /// What it takes the place of.
+    old: Option<Arc<Stored>>,
+    columns: Map<String, Value>,
+}
+
+impl Serialize for Row {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self { state, old, columns } = self;
+        let mut row = serializer.serialize_map(None)?;
+        row.serialize_entry("namespace", &state.key.namespace)?;
+        row.serialize_entry("name", &state.key.name)?;
+        row.serialize_entry("uid", &old.as_ref().unwrap_or(state).metadata.uid)?;
+        row.serialize_entry("resource_version", &state.version.get())?;
+        row.serialize_entry("object", &String::from_utf8_lossy(&state.encoded))?;
+        if let Some(old) = old {
+            row.serialize_entry("old_version", &old.version.get())?;
+        }
+        for (name, value) in columns {
+            row.serialize_entry(name, value)?;
+        }
+        row.end()
+    }
 }
 
 /// Rows to be written together.
@@ -58,69 +98,59 @@ impl<'a> Stage<'a> {
         }
     }
 
-    /// Adds an object at its version; its change and its event are noted in `written`.
+    /// Adds an object at its version; its change is noted in `written`.
     pub(super) fn add(
         &mut self,
         write: &mut ObjectWrite,
         version: ResourceVersion,
         written: &mut Written,
     ) -> Result<(), StorageError> {
-        let change = match write {
-            ObjectWrite::Create { resource, object } => {
-                let encoded = self.resources.get(*resource)?.table.encode(version, object)?;
-                let new = Some(encoded.stored.clone());
-                let row = row(encoded, None);
-                self.tables.entry(*resource).or_default().creates.push(row);
-                Change {
-                    resource: *resource,
-                    old: None,
-                    new,
-                    last: None,
-                }
-            }
-            ObjectWrite::Replace {
-                resource,
-                old,
-                object,
-            } => {
-                let encoded = self.resources.get(*resource)?.table.encode(version, object)?;
-                let new = Some(encoded.stored.clone());
-                let row = row(encoded, Some(old));
-                self.tables.entry(*resource).or_default().replaces.push(row);
-                Change {
-                    resource: *resource,
-                    old: Some(old.clone()),
-                    new,
-                    last: None,
-                }
-            }
-            ObjectWrite::Delete { resource, old, last } => {
-                let table = &self.resources.get(*resource)?.table;
-                let last = match last {
-                    Some(last) => table.encode(version, last)?.stored,
-                    None => table.at_version(old, version)?,
-                };
-                let row = json!({
-                    "namespace": old.key.namespace, "name": old.key.name,
-                    "uid": old.metadata.uid, "old_version": old.version.get(),
-                });
-                self.tables.entry(*resource).or_default().deletes.push(row);
-                written.events.push(self.event("DELETED", *resource, &last)?);
-                written.changes.push(Change {
-                    resource: *resource,
-                    old: Some(old.clone()),
-                    new: None,
-                    last: Some(last),
-                });
-                return Ok(());
+        let (resource, old) = match write {
+            ObjectWrite::Create { resource, .. } => (*resource, None),
+            ObjectWrite::Replace { resource, old, .. } | ObjectWrite::Delete { resource, old, .. } => {
+                (*resource, Some(Arc::clone(old)))
             }
         };
-        if let Some(new) = &change.new {
-            let kind = if change.old.is_some() { "MODIFIED" } else { "ADDED" };
-            written.events.push(self.event(kind, change.resource, new)?);
-        }
-        written.changes.push(change);
+        let table = &self.resources.get(resource)?.table;
+        let Encoded {
+            stored: state,
+            columns,
+        } = match write {
+            ObjectWrite::Create { object, .. }
+            | ObjectWrite::Replace { object, .. }
+            | ObjectWrite::Delete {
+                last: Some(object), ..
+            } => table.encode(version, object)?,
+            ObjectWrite::Delete { old, last: None, .. } => table.at_version(old, version)?,
+        };
+        let rows = self.tables.entry(resource).or_default();
+        let (rows, new, last) = match write {
+            ObjectWrite::Create { .. } => (&mut rows.creates, Some(&state), None),
+            ObjectWrite::Replace { .. } => (&mut rows.replaces, Some(&state), None),
+            ObjectWrite::Delete { .. } => (&mut rows.deletes, None, Some(&state)),
+        };
+        written.changes.push(Change {
+            resource,
+            old: old.clone(),
+            new: new.cloned(),
+            last: last.cloned(),
+        });
+        rows.push(Row { state, old, columns });
         Ok(())
+    }
+
+    /// Adds columns to rows that are to be created.
+    pub(super) fn add_columns(&mut self, added: Vec<RowColumns>) {
+        let mut added: HashMap<_, _> = added
+            .into_iter()
+            .map(|row| ((row.resource, row.key), row.columns))
+            .collect();
+        for (resource, rows) in &mut self.tables {
+            for row in &mut rows.creates {
+                let address = (*resource, row.state.key.clone());
+                row.columns.extend(added.remove(&address).into_iter().flatten());
+            }
+        }
     }
 
     pub(super) fn add_side(&mut self, side: SideRow) {
@@ -143,61 +173,33 @@ impl<'a> Stage<'a> {
         for (resource, rows) in self.tables {
             let resource = self.resources.get(resource)?;
             written.any = true;
-            exactly(connection, &resource.delete, rows.deletes).await?;
-            exactly(connection, &resource.replace, rows.replaces).await?;
-            exactly(connection, &resource.create, rows.creates).await?;
+            exactly(connection, &resource.delete, &rows.deletes).await?;
+            exactly(connection, &resource.replace, &rows.replaces).await?;
+            exactly(connection, &resource.create, &rows.creates).await?;
         }
         if mutant!("i5-side-rows-in-another-transaction") {
             connection.execute("commit; begin").await?;
         }
         for (statement, rows) in self.side {
             written.any = true;
-            execute(connection, statement.into_sql_str(), rows).await?;
+            execute(connection, statement.into_sql_str(), &rows).await?;
         }
         Ok(())
     }
-
-    fn event(&self, kind: &str, resource: GroupResource, object: &Stored) -> Result<Value, StorageError> {
-        Ok(json!({
-            "rv": object.version.get(), "resource": self.resources.get(resource)?.name, "type": kind,
-            "namespace": object.key.namespace, "name": object.key.name, "uid": object.metadata.uid,
-            "object": text(object),
-        }))
-    }
-}
-
-fn row(encoded: Encoded, old: Option<&Stored>) -> Value {
-    let Encoded { stored, columns } = encoded;
-    let mut row: Map<String, Value> = columns;
-    row.insert("namespace".to_owned(), stored.key.namespace.clone().into());
-    row.insert("name".to_owned(), stored.key.name.clone().into());
-    row.insert("uid".to_owned(), stored.metadata.uid.clone().into());
-    row.insert("resource_version".to_owned(), stored.version.get().into());
-    row.insert("object".to_owned(), text(&stored).into());
-    if let Some(old) = old {
-        row.insert("uid".to_owned(), old.metadata.uid.clone().into());
-        row.insert("old_version".to_owned(), old.version.get().into());
-    }
-    Value::Object(row)
-}
-
-fn text(object: &Stored) -> String {
-    String::from_utf8_lossy(&object.encoded).into_owned()
 }
 
 /// Runs a statement that must write one row for each given.
 async fn exactly(
     connection: &mut PgConnection,
     statement: &SqlStr,
-    rows: Vec<Value>,
+    rows: &[Row],
 ) -> Result<(), StorageError> {
     if rows.is_empty() {
         return Ok(());
     }
-    let expected = rows.len() as u64;
     let affected = execute(connection, statement.clone(), rows).await?;
-    if affected != expected {
-        let statement = statement.as_str();
+    if affected != rows.len() as u64 {
+        let (expected, statement) = (rows.len(), statement.as_str());
         return Err(StorageError::Database(format!(
             "{affected} of {expected} rows written by: {statement}"
         )));
@@ -208,11 +210,10 @@ async fn exactly(
 async fn execute(
     connection: &mut PgConnection,
     statement: SqlStr,
-    rows: Vec<Value>,
+    rows: &[impl Serialize],
 ) -> Result<u64, StorageError> {
-    let done = sqlx::query(statement)
-        .bind(Value::Array(rows).to_string())
-        .execute(connection)
-        .await?;
+    let rows = serde_json::to_string(rows)
+        .map_err(|error| StorageError::Corrupt(format!("rows cannot be encoded: {error}")))?;
+    let done = sqlx::query(statement).bind(rows).execute(connection).await?;
     Ok(done.rows_affected())
 }

@@ -8,17 +8,17 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use sqlx::postgres::PgConnection;
 use sqlx::{Executor, Row, SqlSafeStr, SqlStr};
 
-use super::batch::{Answers, Batch, PendingUpdate};
+use super::batch::{Answers, Batch};
 use super::doubt::Doubt;
 use super::judge::Judge;
-use super::set::{ErasedFollower, SetGroup};
-use super::stage::{Stage, Written};
+use super::set::{Decided, ErasedFollower, SetGroup};
+use super::stage::{Stage, Written, state};
 use crate::mutant;
 use crate::object::whole_seconds;
 use crate::storage::error::StorageError;
 use crate::storage::metrics::StorageMetrics;
-use crate::storage::mutation::{ObjectWrite, Versions};
-use crate::storage::postgres::{Resources, change_log, statement};
+use crate::storage::mutation::{Change, ObjectWrite, Versions};
+use crate::storage::postgres::{Resources, statement};
 use crate::storage::resource_version::ResourceVersion;
 
 /// The transaction's first round trip. The lock is its first statement that locks anything, and what
@@ -81,9 +81,7 @@ impl<'a> Transaction<'a> {
         let locked = Instant::now();
         let start = versions.last();
         let mut written = Written::default();
-        let answers = self
-            .updates(&mut batch.updates, &mut versions, now, &mut written)
-            .await?;
+        let answers = self.updates(batch, &mut versions, now, &mut written).await?;
         for set in &mut batch.sets {
             self.set(set.as_mut(), &mut versions, now, &mut written).await?;
         }
@@ -92,21 +90,10 @@ impl<'a> Transaction<'a> {
             self.connection.execute("rollback").await?;
             return Ok(answers);
         }
-        let witness = written.events.first().cloned();
-        let last = written.last_version();
-        if mutant!("i2-event-left-out") {
-            written.events.pop();
-        }
-        if mutant!("i2-event-in-another-transaction") {
-            self.commit(start, versions.last()).await?;
-            change_log::append(self.connection, written.events).await?;
-            return Ok(answers);
-        }
-        change_log::append(self.connection, written.events).await?;
         *doubt = Some(Doubt {
-            last,
+            last: written.last().map(|state| state.version),
             answers: answers.clone(),
-            witness,
+            witness: written.first().cloned(),
         });
         if mutant!("i9-answered-before-the-commit") {
             std::mem::take(batch).answer(answers.clone());
@@ -138,18 +125,18 @@ impl<'a> Transaction<'a> {
 
     async fn updates(
         &mut self,
-        updates: &mut [PendingUpdate],
+        batch: &mut Batch,
         versions: &mut Versions,
         now: Timestamp,
         written: &mut Written,
     ) -> Result<Answers, StorageError> {
-        if updates.is_empty() {
+        if batch.updates.is_empty() {
             return Ok(Vec::new());
         }
-        let mut judge = Judge::read(self.connection, self.resources, updates).await?;
+        let mut judge = Judge::read(self.connection, self.resources, &batch.updates, batch.refused).await?;
         let mut stage = Stage::new(self.resources);
-        let mut answers = Vec::with_capacity(updates.len());
-        for pending in updates {
+        let mut answers = Vec::with_capacity(batch.updates.len());
+        for pending in &mut batch.updates {
             if let Err(error) = judge.accept(&pending.update) {
                 answers.push(Err(error));
                 continue;
@@ -166,25 +153,46 @@ impl<'a> Transaction<'a> {
                 .iter()
                 .cloned()
                 .for_each(|row| stage.add_side(row));
-            let change = &written.changes[own];
-            let state = change.new.as_ref().or(change.last.as_ref());
+            let made = state(&written.changes[own]);
             answers.push(
-                state
-                    .cloned()
+                made.cloned()
                     .ok_or_else(|| StorageError::Database("a change of nothing".to_owned())),
             );
         }
+        self.precede(&mut stage, versions, now, written).await?;
         stage.execute(self.connection, written).await?;
         Ok(answers)
     }
 
-    async fn set(
+    /// Followers that add to what is about to be written.
+    async fn precede(
         &mut self,
-        set: &mut dyn SetGroup,
+        stage: &mut Stage<'_>,
         versions: &mut Versions,
         now: Timestamp,
         written: &mut Written,
     ) -> Result<(), StorageError> {
+        for mut group in groups(self.followers, true, &written.changes)? {
+            let decided = self.decide(group.as_mut(), versions, now).await?;
+            if !decided.objects.is_empty() {
+                let name = group.name();
+                return Err(StorageError::Database(format!(
+                    "{name} wrote objects before those it follows"
+                )));
+            }
+            stage.add_columns(decided.columns);
+            decided.rows.into_iter().for_each(|row| stage.add_side(row));
+        }
+        Ok(())
+    }
+
+    /// Runs the statement of a set mutation, and lets it decide.
+    async fn decide(
+        &mut self,
+        set: &mut dyn SetGroup,
+        versions: &mut Versions,
+        now: Timestamp,
+    ) -> Result<Decided, StorageError> {
         let rows = sqlx::query(set.statement().into_sql_str())
             .bind(set.inputs())
             .fetch_all(&mut *self.connection)
@@ -194,9 +202,20 @@ impl<'a> Transaction<'a> {
             .iter()
             .map(|row| row.try_get_unchecked(0))
             .collect::<Result<Vec<String>, _>>()?;
-        written.any = true;
+        set.decide(&rows, versions, now)
+    }
+
+    async fn set(
+        &mut self,
+        set: &mut dyn SetGroup,
+        versions: &mut Versions,
+        now: Timestamp,
+        written: &mut Written,
+    ) -> Result<(), StorageError> {
         let mut drawn = versions.last();
-        let decided = set.decide(&rows, versions, now)?;
+        let decided = self.decide(set, versions, now).await?;
+        // The statement may have deleted side rows.
+        written.any = true;
         let mut stage = Stage::new(self.resources);
         for mut object in decided.objects {
             if object.version <= drawn || object.version > versions.last() {
@@ -219,9 +238,7 @@ impl<'a> Transaction<'a> {
         now: Timestamp,
         written: &mut Written,
     ) -> Result<(), StorageError> {
-        let followers = self.followers;
-        let groups = followers.iter().map(|follower| follower.group(&written.changes));
-        for mut group in groups.collect::<Result<Vec<_>, _>>()?.into_iter().flatten() {
+        for mut group in groups(self.followers, false, &written.changes)? {
             self.set(group.as_mut(), versions, now, written).await?;
         }
         Ok(())
@@ -245,6 +262,20 @@ impl<'a> Transaction<'a> {
             .await?;
         Ok(())
     }
+}
+
+/// What the changes ask of the followers that run before, or of those that run after.
+fn groups(
+    followers: &[Arc<dyn ErasedFollower>],
+    preceding: bool,
+    changes: &[Change],
+) -> Result<Vec<Box<dyn SetGroup>>, StorageError> {
+    let asked = followers
+        .iter()
+        .filter(|follower| follower.precedes() == preceding);
+    asked
+        .filter_map(|follower| follower.group(changes).transpose())
+        .collect()
 }
 
 /// A new object is as old as the transaction, unless it says how old it is.
