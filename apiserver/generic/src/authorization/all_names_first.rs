@@ -1,9 +1,8 @@
 //! One review for all names where there would be one for each.
 //!
-//! A claim or a report of an agent names another order each time, so that no answer about one is ever asked for
-//! again. Whoever may create a subresource of every object may create that of each: this is so where permissions
-//! are only ever added up, as RBAC does. A server whose hub runs an authorizer that denies single names leaves
-//! this out.
+//! Where each request is about another object, no answer is ever asked for again. Whoever may create a
+//! subresource of every object may create that of each: this is so where permissions are only ever added up, as
+//! RBAC does. A server whose hub runs an authorizer that denies single names leaves this out.
 
 use std::fmt;
 use std::sync::Arc;
