@@ -9,6 +9,7 @@ use futures::future::{BoxFuture, Shared};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use uuid::Uuid;
 
 use super::cacher::Cacher;
 use super::high_water_mark::HighWaterMark;
@@ -148,14 +149,8 @@ impl StorageBuilder {
             Arc::clone(&history),
         );
         let counts = || Arc::clone(&metrics);
-        let sender = Arc::<nudge::Sender>::default();
-        let nudging = nudge::send(
-            Arc::clone(&options),
-            committed,
-            Arc::clone(&sender),
-            counts(),
-            token.clone(),
-        );
+        let sender = Uuid::new_v4();
+        let nudging = nudge::send(Arc::clone(&options), committed, sender, counts(), token.clone());
         let wake = Arc::clone(&gate.wake);
         let listening = nudge::listen(Arc::clone(&options), wake, sender, counts(), token.clone());
         let pruning = prune::run(Arc::clone(&options), pool.clone(), counts(), token.clone());

@@ -1,38 +1,35 @@
 //! Nudges between replicas: a hint, sent after a commit, that the change log has grown.
 //!
-//! A nudge carries nothing and may be lost; polling is the truth. It is never sent inside a writer's
-//! transaction: PostgreSQL holds one cluster-wide lock from such a NOTIFY to the commit.
+//! A nudge carries who sends it, so that a replica passes over its own, and may be lost; polling is the truth.
+//! It is never sent inside a writer's transaction: PostgreSQL holds one cluster-wide lock from such a NOTIFY to
+//! the commit.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use sqlx::Executor;
 use sqlx::postgres::{PgListener, PgPoolOptions};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
-use super::connect;
+use super::{connect, statement};
 use crate::storage::error::StorageError;
 use crate::storage::metrics::StorageMetrics;
 use crate::storage::options::StorageOptions;
 
 const CHANNEL: &str = "apiserver_watch_events";
-const NOTIFY: &str = "notify apiserver_watch_events";
 const RETRY: Duration = Duration::from_secs(1);
-
-/// The backend from which this replica sends; what comes from there is no news to it.
-#[derive(Debug, Default)]
-pub(crate) struct Sender(AtomicU32);
 
 /// Sends a nudge after commits, at most one in each interval, until the token is cancelled.
 pub(crate) async fn send(
     options: Arc<StorageOptions>,
     committed: Arc<Notify>,
-    sender: Arc<Sender>,
+    sender: Uuid,
     metrics: Arc<StorageMetrics>,
     token: CancellationToken,
 ) {
+    let text = statement(format!("notify {CHANNEL}, '{sender}'"));
     let mut connection = None;
     loop {
         tokio::select! {
@@ -41,17 +38,9 @@ pub(crate) async fn send(
         }
         if connection.is_none() {
             connection = connect(&options, "nudge").await.ok();
-            if let Some(open) = &mut connection {
-                let backend = sqlx::query_scalar("select pg_backend_pid()")
-                    .fetch_one(open)
-                    .await;
-                sender
-                    .0
-                    .store(backend.map_or(0, i32::cast_unsigned), Ordering::Relaxed);
-            }
         }
         if let Some(open) = &mut connection {
-            let notify = open.execute(NOTIFY);
+            let notify = open.execute(sqlx::raw_sql(text.clone()));
             let sent = tokio::time::timeout(options.statement_timeout, notify).await;
             match sent {
                 Ok(Ok(_)) => metrics.nudge_sent(),
@@ -67,14 +56,14 @@ pub(crate) async fn send(
 pub(crate) async fn listen(
     options: Arc<StorageOptions>,
     wake: Arc<Notify>,
-    sender: Arc<Sender>,
+    sender: Uuid,
     metrics: Arc<StorageMetrics>,
     token: CancellationToken,
 ) {
     loop {
         tokio::select! {
             () = token.cancelled() => return,
-            ended = listen_once(&options, &wake, &sender, &metrics) => {
+            ended = listen_once(&options, &wake, sender, &metrics) => {
                 if let Err(error) = ended {
                     tracing::debug!(%error, "not listening for nudges, polling alone");
                 }
@@ -91,7 +80,7 @@ pub(crate) async fn listen(
 async fn listen_once(
     options: &StorageOptions,
     wake: &Notify,
-    sender: &Sender,
+    sender: Uuid,
     metrics: &StorageMetrics,
 ) -> Result<(), StorageError> {
     // A pool of its own, for the one connection that a listener keeps.
@@ -108,7 +97,7 @@ async fn listen_once(
     // What was announced before LISTEN took effect is not announced again.
     wake.notify_one();
     while let Some(nudge) = listener.try_recv().await? {
-        if nudge.process_id() != sender.0.load(Ordering::Relaxed) {
+        if nudge.payload().parse() != Ok(sender) {
             metrics.nudge_received();
             wake.notify_one();
         }
