@@ -32,6 +32,12 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
         include_str!("../../../migrations/0003_limited_user.up.sql"),
         include_str!("../../../migrations/0003_limited_user.down.sql"),
     ),
+    (
+        4,
+        "idempotency_index",
+        include_str!("../../../migrations/0004_idempotency_index.up.sql"),
+        include_str!("../../../migrations/0004_idempotency_index.down.sql"),
+    ),
 ];
 
 /// The migrations of schema `work`; their own table lies beside it, so that dropping the schema in the

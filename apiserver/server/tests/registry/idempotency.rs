@@ -138,3 +138,36 @@ async fn without_a_key_work_runs_again_and_the_user_is_told() {
             .is_ok()
     );
 }
+
+/// How often the keys were read, and how many of them.
+const SCANS: &str =
+    "select coalesce(seq_scan + idx_scan, 0) from pg_stat_user_tables where relname = 'work_order_keys'";
+const READ: &str = "select (seq_tup_read + (select sum(idx_tup_read) from pg_stat_user_indexes i where i.relid = t.relid))::bigint
+    from pg_stat_user_tables t where relname = 'work_order_keys'";
+
+#[tokio::test]
+async fn earlier_orders_of_a_name_are_looked_up_and_not_sought_among_all() {
+    let fixture = Fixture::new().await;
+    // Plans are made, and kept, while the table is known to be small.
+    fixture.create("first", json!({})).await.unwrap();
+    fixture.sql("analyze work.work_order_keys").await;
+    for n in 0..10 {
+        fixture.create(&format!("early-{n}"), json!({})).await.unwrap();
+    }
+    fixture
+        .sql(
+            "insert into work.work_order_keys (order_uid, namespace, namespace_uid, order_name, spec_hash, log_name)
+             select gen_random_uuid(), k.namespace, k.namespace_uid, 'old-' || n, '', 'log-' || n
+             from generate_series(1, 20000) n, (select * from work.work_order_keys limit 1) k",
+        )
+        .await;
+    for n in 0..10 {
+        fixture.create(&format!("late-{n}"), json!({})).await.unwrap();
+    }
+    // Sessions tell what they have read a while after they did.
+    while fixture.count(SCANS).await < 21 {
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    let read = fixture.count(READ).await;
+    assert!(read < 20_000, "{read} keys were read");
+}

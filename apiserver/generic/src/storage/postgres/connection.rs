@@ -10,10 +10,13 @@ use crate::mutant;
 use crate::storage::error::StorageError;
 use crate::storage::options::StorageOptions;
 
+/// Reads are of few rows of a table that grows, and their plans are kept as well.
+const NEVER_WHOLE_TABLES: (&str, &str) = ("enable_seqscan", "off");
+
 /// For sessions that run a few statements for ever: each has an index for what it does. Their plans are
 /// kept, and a plan made while a table was small would go on reading all of it after it has grown.
 const STEADY_PLANS: [(&str, &str); 3] = [
-    ("enable_seqscan", "off"),
+    NEVER_WHOLE_TABLES,
     ("enable_hashjoin", "off"),
     ("enable_mergejoin", "off"),
 ];
@@ -62,7 +65,11 @@ pub(crate) fn pool(options: &StorageOptions) -> PgPool {
         .max_connections(options.pool_connections_max)
         .acquire_timeout(options.freshness_timeout)
         .idle_timeout(Duration::from_secs(300))
-        .connect_lazy_with(session(options).application_name("apiserver-reads"))
+        .connect_lazy_with(
+            session(options)
+                .options([NEVER_WHOLE_TABLES])
+                .application_name("apiserver-reads"),
+        )
 }
 
 /// Runs a statement on a connection of the pool. The server ends a statement that takes too long; one that

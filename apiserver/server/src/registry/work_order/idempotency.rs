@@ -19,7 +19,8 @@ const FIELD: &str = "spec.idempotencyKey";
 
 const BY_KEY: &str = "
 select order_uid::text, order_name, spec_hash, log_name, (extract(epoch from clock_timestamp()) * 1000000)::bigint
-from work.work_order_keys where namespace = $1 and namespace_uid = $2 and idempotency_key = $3";
+from work.work_order_keys
+where namespace || '/' || namespace_uid || '/' || idempotency_key = $1 || '/' || $2 || '/' || $3";
 
 const BY_NAME: &str = "
 select log_name
