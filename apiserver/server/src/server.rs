@@ -58,7 +58,8 @@ pub async fn run(config: CompletedConfig) -> anyhow::Result<()> {
     .await?;
     auth.register_metrics(&mut metrics);
     // Every claim and report names another order.
-    let authorizer: Arc<dyn Authorizer> = Arc::new(AllNamesFirst::of(Arc::clone(&auth.authorizer)));
+    let authorizer = AllNamesFirst::of(Arc::clone(&auth.authorizer), &["workorders"]);
+    let authorizer: Arc<dyn Authorizer> = Arc::new(authorizer);
     let queue = Queue::new(storage.clone(), Arc::new(namespaces.clone())).counting(counts.clone());
     let queue = Arc::new(queue);
     let watched = Arc::new(namespaces.clone());

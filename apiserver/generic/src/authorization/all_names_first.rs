@@ -2,7 +2,8 @@
 //!
 //! Where each request is about another object, no answer is ever asked for again. Whoever may create a
 //! subresource of every object may create that of each: this is so where permissions are only ever added up, as
-//! RBAC does. A server whose hub runs an authorizer that denies single names leaves this out.
+//! RBAC does, but for a rule that lists the empty name. A server whose hub runs an authorizer that denies single
+//! names leaves this out.
 
 use std::fmt;
 use std::sync::Arc;
@@ -15,13 +16,37 @@ use crate::authentication::UserInfo;
 /// Asks whether a subresource may be created for all names, and about the name alone when not.
 pub struct AllNamesFirst {
     inner: Arc<dyn Authorizer>,
+    resources: &'static [&'static str],
 }
 
 impl AllNamesFirst {
-    /// Asks `inner`.
+    /// Asks `inner`, in this way about subresources of these resources: those whose roles do not list names, since
+    /// who may for one name alone is asked about twice.
     #[must_use]
-    pub fn of(inner: Arc<dyn Authorizer>) -> Self {
-        Self { inner }
+    pub fn of(inner: Arc<dyn Authorizer>, resources: &'static [&'static str]) -> Self {
+        Self { inner, resources }
+    }
+
+    /// The same question about all names, if it is one of those that come with ever new names.
+    fn all_names(&self, attributes: &Attributes) -> Option<Attributes> {
+        let mut all = attributes.clone();
+        match &mut all {
+            Attributes::Resource {
+                verb,
+                resource,
+                subresource,
+                name,
+                ..
+            } if verb == "create"
+                && !subresource.is_empty()
+                && !name.is_empty()
+                && self.resources.contains(&resource.as_str()) =>
+            {
+                name.clear();
+            }
+            _ => return None,
+        }
+        Some(all)
     }
 }
 
@@ -38,28 +63,13 @@ impl Authorizer for AllNamesFirst {
         user: &UserInfo,
         attributes: &Attributes,
     ) -> Result<Decision, AuthorizationError> {
-        if let Some(all) = all_names(attributes)
-            && self.inner.authorize(user, &all).await? == Decision::Allow
+        if let Some(all) = self.all_names(attributes)
+            && let Ok(Decision::Allow) = self.inner.authorize(user, &all).await
         {
             return Ok(Decision::Allow);
         }
         self.inner.authorize(user, attributes).await
     }
-}
-
-/// The same question about all names, if it is one of those that come with ever new names.
-fn all_names(attributes: &Attributes) -> Option<Attributes> {
-    let mut all = attributes.clone();
-    match &mut all {
-        Attributes::Resource {
-            verb,
-            subresource,
-            name,
-            ..
-        } if verb == "create" && !subresource.is_empty() && !name.is_empty() => name.clear(),
-        _ => return None,
-    }
-    Some(all)
 }
 
 #[cfg(test)]
@@ -102,12 +112,20 @@ mod tests {
         }
     }
 
+    fn of_another_resource() -> Attributes {
+        let mut other = question("create", "eviction", "a");
+        if let Attributes::Resource { resource, .. } = &mut other {
+            "pods".clone_into(resource);
+        }
+        other
+    }
+
     async fn asked(allowed: &'static str, question: Attributes) -> (Decision, Vec<String>) {
         let inner = Arc::new(Allowing {
             name: allowed,
             asked: Mutex::default(),
         });
-        let authorizer = AllNamesFirst::of(Arc::clone(&inner) as Arc<dyn Authorizer>);
+        let authorizer = AllNamesFirst::of(Arc::clone(&inner) as Arc<dyn Authorizer>, &["deployments"]);
         let decision = authorizer.authorize(&UserInfo::default(), &question).await;
         let asked = inner.asked.lock().unwrap().clone();
         (decision.unwrap(), asked)
@@ -134,6 +152,7 @@ mod tests {
             question("get", "scale", "a"),
             question("create", "", "a"),
             question("create", "scale", ""),
+            of_another_resource(),
         ] {
             assert_eq!(asked("b", question).await.1.len(), 1);
         }
