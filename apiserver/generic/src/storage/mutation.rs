@@ -5,8 +5,8 @@
 //! * [`SetMutation`]: the resource supplies one statement for a whole batch, run under the lock, and a
 //!   pure function from its rows to objects, side rows and one result per caller.
 //!
-//! A [`Follower`] is a set mutation whose inputs are the changes of the batch itself: it is asked once,
-//! after all others, in the same transaction.
+//! A [`Follower`] is a set mutation whose inputs are the changes of the batch itself: it is asked once, in the
+//! same transaction, after all others or before the rows of the updates are written.
 //!
 //! The writer alone draws versions and writes objects and events; every statement is set-based.
 

@@ -112,7 +112,7 @@ impl Storage {
         let bytes = update_bytes(&update);
         let (reply, answer) = oneshot::channel();
         self.enqueue(Operation::Update {
-            pending: Box::new(PendingUpdate { update, reply }),
+            pending: Box::new(PendingUpdate::new(update, reply)),
             bytes,
         })?;
         answer.await.map_err(|_| unreachable("storage is shut down"))?

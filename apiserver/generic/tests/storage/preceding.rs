@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use futures::future::join_all;
 use generic_apiserver::storage::mutation::{Follower, RowColumns, SetOutcome};
-use generic_apiserver::storage::{Change, SetMutation, StorageError, Versions};
+use generic_apiserver::storage::{Change, ObjectWrite, SetMutation, StorageError, Versions};
 use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::{Map, json};
 
-use crate::fixture::{Fixture, NOTES, Notes, creation, key, replica};
+use crate::fixture::{Fixture, NOTES, Notes, alone, creation, key, object, replacement, replica};
 
 /// Gives each new note a place: how many notes there were before the batch.
 struct Usher;
@@ -96,4 +97,34 @@ async fn a_taken_key_fails_its_own_create_alone() {
         fixture.count("select count(*) from apiserver.watch_events").await,
         4
     );
+}
+
+#[tokio::test]
+async fn a_create_that_meets_another_change_of_its_key_is_told_that_the_object_is_going() {
+    let fixture = Fixture::new().await;
+    let storage = &fixture.storage;
+    let mut going = object(&key("k"), json!({}));
+    going.metadata.deletion_timestamp = Some(Time(Timestamp::UNIX_EPOCH));
+    going.metadata.finalizers = Some(vec!["wait".to_owned()]);
+    let write = ObjectWrite::Create {
+        resource: NOTES,
+        object: going,
+    };
+    let old = storage.update(alone(write)).await.unwrap();
+    storage
+        .update(replacement(&old, json!({"shelf": 1})))
+        .await
+        .unwrap();
+
+    let stale = storage.update(replacement(&old, json!({"shelf": 2})));
+    let (stale, created) = tokio::join!(stale, storage.update(creation("k", json!({}))));
+    assert!(matches!(stale, Err(StorageError::Conflict { .. })), "{stale:?}");
+    let going = matches!(
+        created,
+        Err(StorageError::AlreadyExists {
+            terminating: true,
+            ..
+        })
+    );
+    assert!(going, "{created:?}");
 }

@@ -2,19 +2,48 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::set::SetGroup;
+use crate::object::whole_seconds;
 use crate::storage::error::StorageError;
-use crate::storage::mutation::Update;
+use crate::storage::mutation::{ObjectWrite, Update};
 use crate::storage::options::StorageOptions;
 use crate::storage::types::Stored;
 
 /// One update and who waits for it.
 pub(crate) struct PendingUpdate {
     pub(crate) update: Update,
-    pub(crate) reply: oneshot::Sender<Result<Arc<Stored>, StorageError>>,
+    /// Whether the writer has dated the object, which each attempt does anew.
+    dated: bool,
+    reply: oneshot::Sender<Result<Arc<Stored>, StorageError>>,
+}
+
+impl PendingUpdate {
+    pub(crate) const fn new(
+        update: Update,
+        reply: oneshot::Sender<Result<Arc<Stored>, StorageError>>,
+    ) -> Self {
+        Self {
+            update,
+            dated: false,
+            reply,
+        }
+    }
+
+    /// A new object is as old as the transaction, unless it says how old it is.
+    pub(super) fn date(&mut self, now: Timestamp) {
+        if let ObjectWrite::Create { object, .. } = &mut self.update.object {
+            let created = &mut object.metadata.creation_timestamp;
+            if self.dated || created.is_none() {
+                *created = Some(Time(whole_seconds(now)));
+                self.dated = true;
+            }
+        }
+    }
 }
 
 /// One element of the queue.
@@ -46,7 +75,7 @@ pub(super) struct Batch {
     pub(super) updates: Vec<PendingUpdate>,
     /// One group per mutation, in the order of arrival.
     pub(super) sets: Vec<Box<dyn SetGroup>>,
-    /// Whether the database has refused these operations before, alone or among others.
+    /// Whether a table has refused what was believed of the keys of creates, or might.
     pub(super) refused: bool,
 }
 
@@ -65,6 +94,13 @@ impl Batch {
                 }
             }
         }
+    }
+
+    /// Whether something was believed that a look could correct.
+    pub(super) fn believes(&self) -> bool {
+        let create = |write: &ObjectWrite| matches!(write, ObjectWrite::Create { .. });
+        let any = |update: &Update| create(&update.object) || update.further.objects.iter().any(create);
+        !self.refused && self.updates.iter().any(|pending| any(&pending.update))
     }
 
     pub(super) fn len(&self) -> usize {

@@ -3,8 +3,8 @@
 //! The lock is held, so what is read here stays true until the batch writes. Each update is judged as a
 //! whole against what the updates before it will have made: it writes all it names, or nothing.
 //!
-//! The keys of creates are taken to be free: the table refuses one that is not, and then the batch, which is
-//! judged again, and now by what it finds.
+//! The keys of creates are taken to be free, where a table refuses one that is not: then the batch is judged
+//! again, and now by what it finds.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -18,7 +18,7 @@ use crate::storage::error::StorageError;
 use crate::storage::mutation::{ObjectWrite, Update};
 use crate::storage::postgres::Resources;
 use crate::storage::resource_version::ResourceVersion;
-use crate::storage::table::GroupResource;
+use crate::storage::table::{GroupResource, Residence};
 use crate::storage::types::{Key, Stored};
 
 /// What is known of an object that exists.
@@ -47,7 +47,7 @@ impl Judge {
         refused: bool,
     ) -> Result<Self, StorageError> {
         let mut judge = Self::default();
-        for (resource, keys) in keys(updates, refused) {
+        for (resource, keys) in keys(resources, updates, refused)? {
             let rows: Vec<(String, String, Uuid, i64, Option<String>)> =
                 sqlx::query_as(resources.get(resource)?.current.clone())
                     .bind(Value::from(keys).to_string())
@@ -129,27 +129,40 @@ fn unread(object: &Object) -> Existing {
     }
 }
 
-fn keys(updates: &[PendingUpdate], refused: bool) -> BTreeMap<GroupResource, Vec<Value>> {
-    let mut creating: BTreeMap<GroupResource, BTreeMap<Key, bool>> = BTreeMap::new();
+/// The rows to be read, by resource.
+fn keys(
+    resources: &Resources,
+    updates: &[PendingUpdate],
+    refused: bool,
+) -> Result<BTreeMap<GroupResource, Vec<Value>>, StorageError> {
+    let mut read: BTreeMap<GroupResource, BTreeMap<Key, bool>> = BTreeMap::new();
+    let mut believed = Vec::new();
     for pending in updates {
         for write in std::iter::once(&pending.update.object).chain(&pending.update.further.objects) {
             // A write without a key is refused when it is judged.
             let Ok((resource, key)) = address(write) else {
                 continue;
             };
-            // The object is read only where a create may meet it, to say whether it is going.
             let create = matches!(write, ObjectWrite::Create { .. });
-            if create && !refused {
+            // An append-only table need not have a constraint on the key.
+            let refuses = resources.get(resource)?.table.residence == Residence::Cached;
+            if create && refuses && !refused {
+                believed.push((resource, key));
                 continue;
             }
-            *creating.entry(resource).or_default().entry(key).or_default() |= create;
+            // The object is read only where a create may meet it, to say whether it is going.
+            *read.entry(resource).or_default().entry(key).or_default() |= create;
         }
     }
+    for (resource, key) in believed {
+        let known = read.get_mut(&resource).and_then(|keys| keys.get_mut(&key));
+        known.into_iter().for_each(|with_object| *with_object = true);
+    }
     let row = |(key, with_object): (Key, bool)| json!({"namespace": key.namespace, "name": key.name, "with_object": with_object});
-    creating
+    Ok(read
         .into_iter()
         .map(|(resource, keys)| (resource, keys.into_iter().map(row).collect()))
-        .collect()
+        .collect())
 }
 
 fn address(write: &ObjectWrite) -> Result<Address, StorageError> {

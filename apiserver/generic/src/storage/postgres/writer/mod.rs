@@ -1,8 +1,8 @@
 //! The writer: one task per replica that puts concurrent operations into one transaction each time.
 //!
 //! A batch is whatever is queued, up to a bound, never waited for. Under the advisory lock, held from
-//! the first statement to the commit, the updates of the batch are judged and written, then its set
-//! mutations decide and are written, then the followers; versions are drawn in memory and the sequence
+//! the first statement to the commit, the updates of the batch are judged, followed by who precedes them, and
+//! written, then its set mutations decide and are written, then the other followers; versions are drawn in memory and the sequence
 //! is set with the commit. A statement that the database refuses rolls the batch back; it is judged once more
 //! without the belief that the keys of creates are free, and then halves of it are tried again until the
 //! operation at fault stands alone, so that its neighbours commit.
@@ -41,6 +41,8 @@ use crate::storage::options::StorageOptions;
 
 const BACKOFF_MIN: Duration = Duration::from_millis(100);
 const BACKOFF_MAX: Duration = Duration::from_secs(2);
+/// A client that creates what exists, and goes on doing so, must not make its neighbours' work twice as long.
+const LOOK_AFTER_REFUSAL: Duration = Duration::from_secs(5);
 
 /// The task's state.
 pub(crate) struct Writer {
@@ -56,6 +58,8 @@ pub(crate) struct Writer {
     backoff: Duration,
     /// No attempt to connect before this.
     connect_after: Instant,
+    /// Until then the keys of creates are looked at before they are written.
+    look_until: Instant,
 }
 
 impl Writer {
@@ -80,6 +84,7 @@ impl Writer {
             connection: None,
             backoff: BACKOFF_MIN,
             connect_after,
+            look_until: connect_after,
         }
     }
 
@@ -91,7 +96,8 @@ impl Writer {
         }
     }
 
-    async fn execute(&mut self, batch: Batch) {
+    async fn execute(&mut self, mut batch: Batch) {
+        batch.refused = Instant::now() < self.look_until;
         let mut waiting = vec![batch];
         while let Some(mut batch) = waiting.pop() {
             let result = self.attempt(&mut batch).await;
@@ -103,7 +109,8 @@ impl Writer {
                 }
                 Err(error @ StorageError::Unreachable { .. }) => batch.fail(&error),
                 // A key that was taken to be free may not be: what was believed is looked at now.
-                Err(StorageError::Constraint(_)) if !batch.refused => {
+                Err(StorageError::Constraint(_)) if batch.believes() => {
+                    self.look_until = Instant::now() + LOOK_AFTER_REFUSAL;
                     batch.refused = true;
                     waiting.push(batch);
                 }

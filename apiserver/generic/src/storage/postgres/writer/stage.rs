@@ -129,6 +129,8 @@ impl<'a> Stage<'a> {
             ObjectWrite::Replace { .. } => (&mut rows.replaces, Some(&state), None),
             ObjectWrite::Delete { .. } => (&mut rows.deletes, None, Some(&state)),
         };
+        // A row that goes is found by its key and version.
+        let columns = if new.is_some() { columns } else { Map::new() };
         written.changes.push(Change {
             resource,
             old: old.clone(),

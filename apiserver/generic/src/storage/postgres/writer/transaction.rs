@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use sqlx::postgres::PgConnection;
 use sqlx::{Executor, Row, SqlSafeStr, SqlStr};
 
@@ -14,10 +13,9 @@ use super::judge::Judge;
 use super::set::{Decided, ErasedFollower, SetGroup};
 use super::stage::{Stage, Written, state};
 use crate::mutant;
-use crate::object::whole_seconds;
 use crate::storage::error::StorageError;
 use crate::storage::metrics::StorageMetrics;
-use crate::storage::mutation::{Change, ObjectWrite, Versions};
+use crate::storage::mutation::{Change, Versions};
 use crate::storage::postgres::{Resources, statement};
 use crate::storage::resource_version::ResourceVersion;
 
@@ -142,9 +140,9 @@ impl<'a> Transaction<'a> {
                 continue;
             }
             let own = written.changes.len();
+            pending.date(now);
             let update = &mut pending.update;
             for write in std::iter::once(&mut update.object).chain(&mut update.further.objects) {
-                date(write, now);
                 stage.add(write, versions.draw(), written)?;
             }
             update
@@ -276,12 +274,4 @@ fn groups(
     asked
         .filter_map(|follower| follower.group(changes).transpose())
         .collect()
-}
-
-/// A new object is as old as the transaction, unless it says how old it is.
-fn date(write: &mut ObjectWrite, now: Timestamp) {
-    if let ObjectWrite::Create { object, .. } = write {
-        let created = &mut object.metadata.creation_timestamp;
-        created.get_or_insert_with(|| Time(whole_seconds(now)));
-    }
 }
