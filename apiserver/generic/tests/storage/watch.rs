@@ -37,7 +37,7 @@ async fn a_deleted_object_is_its_last_state_at_the_version_of_the_deletion() {
     let gone = fixture.storage.delete(&a).await;
 
     let Some(Ok(WatchEvent::Object(WatchEventType::Deleted, last))) = next(&mut watch).await else {
-        panic!()
+        panic!("the deletion is not told")
     };
 
     assert_eq!(last.encoded, gone.encoded);

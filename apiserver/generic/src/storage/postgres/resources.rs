@@ -95,7 +95,12 @@ fn named(prefix: &str, columns: &[ColumnSpec]) -> String {
 
 /// The part of a statement on the rows `r` that adds an event of this kind for each to the change log.
 fn with_events(resource: &str, kind: &str) -> String {
-    if kind == "ADDED" && mutant!("i2-event-left-out") {
+    let left_out = match kind {
+        "ADDED" => mutant!("i2-event-of-a-create-left-out"),
+        "MODIFIED" => mutant!("i2-event-of-a-change-left-out"),
+        _ => mutant!("i2-event-of-a-deletion-left-out"),
+    };
+    if left_out {
         return String::new();
     }
     format!(
