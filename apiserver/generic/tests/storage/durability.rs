@@ -58,6 +58,15 @@ async fn commits_are_flushed_even_on_a_server_set_not_to() {
     postgres.stop().unwrap();
     postgres.restart().unwrap();
     let storage = replica(&fixture.database, |_| {}, |builder| builder);
+    // It flushes what there is once when it starts, and then not for ten seconds.
+    let rests = "select exists (select from pg_stat_activity where wait_event = 'WalWriterMain')";
+    while !sqlx::query_scalar::<_, bool>(rests)
+        .fetch_one(storage.pool())
+        .await
+        .unwrap()
+    {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
     for i in 0..5 {
         storage.create(&format!("n{i}"), "red").await;
     }
