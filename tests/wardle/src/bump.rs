@@ -89,7 +89,7 @@ impl SetMutation for BumpFlunders {
         let mut outcome = SetOutcome {
             objects: Vec::new(),
             rows: Vec::new(),
-            columns: Vec::new(),
+            new_rows: Vec::new(),
             outputs: vec![0; inputs.len()],
         };
         for row in rows {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use generic_apiserver::registry::{FieldError, RequestContext, ResourceNames, Scope, Strategy, TableColumn};
-use generic_apiserver::storage::{GroupResource, Residence, ResourceTable};
+use generic_apiserver::storage::{Companions, GroupResource, Residence, ResourceTable};
 use serde_json::{Map, Value};
 
 use crate::GROUP;
@@ -23,6 +23,7 @@ pub(crate) fn table() -> ResourceTable {
         residence: Residence::Cached,
         columns: &[],
         creation_columns: &[],
+        companions: Companions::NONE,
         columns_of: |_| Map::new(),
         fields: &[],
         fields_of: |_| BTreeMap::new(),

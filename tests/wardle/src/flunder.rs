@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use generic_apiserver::object::Object;
 use generic_apiserver::registry::{FieldError, RequestContext, ResourceNames, Scope, Strategy, TableColumn};
-use generic_apiserver::storage::{ColumnSpec, GroupResource, Residence, ResourceTable};
+use generic_apiserver::storage::{ColumnSpec, Companions, GroupResource, Residence, ResourceTable};
 use serde_json::{Map, Value};
 
 use crate::GROUP;
@@ -27,6 +27,7 @@ pub(crate) fn table() -> ResourceTable {
             sql_type: "text[]",
         }],
         creation_columns: &[],
+        companions: Companions::NONE,
         columns_of,
         fields: &[],
         fields_of: |_| BTreeMap::new(),

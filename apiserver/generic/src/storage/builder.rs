@@ -14,10 +14,10 @@ use uuid::Uuid;
 use super::cacher::Cacher;
 use super::high_water_mark::HighWaterMark;
 use super::metrics::StorageMetrics;
-use super::mutation::Follower;
+use super::mutation::{Follower, Forerunner};
 use super::options::StorageOptions;
 use super::postgres::epoch::History;
-use super::postgres::writer::{ErasedFollower, FollowerOf, Writer};
+use super::postgres::writer::{Attendants, FollowerOf, ForerunnerOf, Writer};
 use super::postgres::{self, Resources, nudge, prune};
 use super::store::{Inner, Storage};
 use super::table::{GroupResource, ResourceTable};
@@ -31,7 +31,7 @@ pub struct StorageBuilder {
     options: StorageOptions,
     tables: Vec<ResourceTable>,
     tallies: Vec<(GroupResource, &'static [&'static str])>,
-    followers: Vec<Arc<dyn ErasedFollower>>,
+    attendants: Attendants,
     prepared: BoxFuture<'static, ()>,
     mark: Option<Arc<dyn HighWaterMark>>,
 }
@@ -50,7 +50,7 @@ impl StorageBuilder {
             options,
             tables: Vec::new(),
             tallies: Vec::new(),
-            followers: Vec::new(),
+            attendants: Attendants::default(),
             prepared: futures::future::ready(()).boxed(),
             mark: None,
         }
@@ -74,7 +74,16 @@ impl StorageBuilder {
     /// Adds a follower; followers run in the order added.
     #[must_use]
     pub fn follower<F: Follower>(mut self, follower: Arc<F>) -> Self {
-        self.followers.push(Arc::new(FollowerOf(follower)));
+        self.attendants.followers.push(Arc::new(FollowerOf(follower)));
+        self
+    }
+
+    /// Adds a forerunner; forerunners are asked in the order added.
+    #[must_use]
+    pub fn forerunner<F: Forerunner>(mut self, forerunner: Arc<F>) -> Self {
+        self.attendants
+            .forerunners
+            .push(Arc::new(ForerunnerOf(forerunner)));
         self
     }
 
@@ -128,7 +137,7 @@ impl StorageBuilder {
         let writer = Writer::new(
             Arc::clone(&options),
             Arc::clone(&resources),
-            self.followers,
+            self.attendants,
             Arc::clone(&history),
             announce,
             Arc::clone(&metrics),

@@ -228,13 +228,13 @@ impl StorageMetrics {
         registry.register(
             "apiserver_postgres_writer_lock_wait_seconds",
             &[],
-            "Time until a transaction had the lock that orders the writes of all replicas",
+            "Time until a transaction had the lock that orders the writes of all replicas, and what it asks first",
             self.lock_wait.clone(),
         );
         registry.register(
             "apiserver_postgres_writer_lock_held_seconds",
             &[],
-            "Time under the lock that orders the writes of all replicas, the commit included",
+            "Time under the lock that orders the writes of all replicas, from its first answer through the commit",
             self.lock_held.clone(),
         );
         registry.register(

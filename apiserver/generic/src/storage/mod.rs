@@ -70,7 +70,7 @@ pub use options::StorageOptions;
 pub use resource_version::ResourceVersion;
 pub use selection::Selection;
 pub use store::Storage;
-pub use table::{ColumnSpec, GroupResource, Residence, ResourceTable};
+pub use table::{ColumnSpec, Companions, GroupResource, Residence, ResourceTable};
 pub use types::{
     Freshness, Key, ListOptions, ListPage, ListVersion, Stored, WatchEvent, WatchEventType, WatchOptions,
     WatchStart,

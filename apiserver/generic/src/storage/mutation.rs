@@ -6,7 +6,8 @@
 //!   pure function from its rows to objects, side rows and one result per caller.
 //!
 //! A [`Follower`] is a set mutation whose inputs are the changes of the batch itself: it is asked once, in the
-//! same transaction, after all others or before the rows of the updates are written.
+//! same transaction, after all others. A [`Forerunner`] is asked about the objects that updates are to create, before
+//! their rows are written.
 //!
 //! The writer alone draws versions and writes objects and events; every statement is set-based.
 
@@ -67,6 +68,9 @@ pub struct SideRow {
 /// What a mutation writes: the objects first, in order, then the side rows.
 #[derive(Clone, Debug, Default)]
 pub struct Writes {
+    /// Columns of the row that the object itself gets when it is created, by name: some of
+    /// [`creation_columns`](super::ResourceTable::creation_columns) and of its companions.
+    pub columns: Map<String, Value>,
     /// The objects.
     pub objects: Vec<ObjectWrite>,
     /// The rows of other tables.
@@ -128,23 +132,26 @@ pub struct SetOutcome<Output> {
     pub objects: Vec<VersionedWrite>,
     /// The rows of other tables.
     pub rows: Vec<SideRow>,
-    /// Columns of rows that are about to be created: of a [`Follower`] that [precedes](Follower::precedes) them,
-    /// else empty.
-    pub columns: Vec<RowColumns>,
+    /// What is said of objects that are about to be created: of a [`Forerunner`], else empty.
+    pub new_rows: Vec<NewRow>,
     /// One result per input, in the order of the inputs.
     pub outputs: Vec<Output>,
 }
 
-/// Values for columns of a new row that are not made from its object: some of
-/// [`creation_columns`](super::ResourceTable::creation_columns).
+/// What a [`Forerunner`] says of an object that is about to be created.
 #[derive(Clone, Debug)]
-pub struct RowColumns {
+pub struct NewRow {
     /// The resource.
     pub resource: GroupResource,
-    /// The object whose row it is.
+    /// The object.
     pub key: Key,
-    /// The values by column name.
+    /// Values by name for columns of its row that are not made from it: some of
+    /// [`creation_columns`](super::ResourceTable::creation_columns) and of its companions.
     pub columns: Map<String, Value>,
+    /// The names of followers that have nothing to do for it: they are not asked.
+    pub spared: &'static [&'static str],
+    /// What its creator is told once it is created.
+    pub warnings: Vec<String>,
 }
 
 /// A mutation that decides over a whole batch of inputs under the lock.
@@ -201,11 +208,15 @@ pub struct Change {
 pub trait Follower: SetMutation<Output = ()> {
     /// What the changes of the batch ask for; empty = nothing to do, and the statement is not run.
     fn inputs(&self, changes: &[Change]) -> Vec<Self::Input>;
+}
 
-    /// Whether it runs before what the batch's updates have changed is written, rather than after everything.
-    /// It writes no objects then, sees the tables as they were before the batch, and may give new rows
-    /// columns with their first write, which costs nothing beside changing the row once more.
-    fn precedes(&self) -> bool {
-        false
-    }
+/// A set mutation that is asked about the objects that the updates of a batch are to create.
+///
+/// Its statement runs right after the lock was taken and costs no round trip: it sees the tables as they were before
+/// the batch. It writes no objects, but may give the new rows columns with their first write, which costs
+/// nothing beside changing the row once more. Objects that set mutations create have no forerunner.
+pub trait Forerunner: SetMutation<Output = ()> {
+    /// What a new object asks for. It stands in the text of a statement, which the database may log: nothing of it is
+    /// secret. The rows may answer for more inputs than are decided on: those of refused updates are left out.
+    fn input(&self, resource: GroupResource, object: &Object) -> Option<Self::Input>;
 }

@@ -16,7 +16,7 @@ use super::metrics::StorageMetrics;
 use super::mutation::{ObjectWrite, SetMutation, Update};
 use super::options::StorageOptions;
 use super::postgres::epoch::History;
-use super::postgres::writer::{Group, Operation, PendingUpdate};
+use super::postgres::writer::{Answer, Group, Operation, PendingUpdate};
 use super::postgres::{Resource, Resources, unreachable};
 use super::resource_version::ResourceVersion;
 use super::table::GroupResource;
@@ -109,6 +109,19 @@ impl Storage {
     /// `AlreadyExists`, `NotFound`, `Conflict`, `Constraint`: nothing was written. `Overloaded`: the
     /// queue is full. `Unreachable`: nothing was written unless it is ambiguous.
     pub async fn update(&self, update: Update) -> Result<Arc<Stored>, StorageError> {
+        Ok(self.write(update).await?.stored)
+    }
+
+    /// Writes a new object as [`Self::update`] does; gives also what its creator is told.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn create_object(&self, update: Update) -> Result<(Arc<Stored>, Vec<String>), StorageError> {
+        let answer = self.write(update).await?;
+        Ok((answer.stored, answer.warnings))
+    }
+
+    async fn write(&self, update: Update) -> Result<Answer, StorageError> {
         let bytes = update_bytes(&update);
         let (reply, answer) = oneshot::channel();
         self.enqueue(Operation::Update {
@@ -215,6 +228,7 @@ impl Storage {
 /// Roughly what an update will send: enough to bound a batch.
 fn update_bytes(update: &Update) -> usize {
     let rows: usize = update.further.rows.iter().map(|side| json_bytes(&side.row)).sum();
+    let rows = rows + json_bytes(&update.further.columns);
     let objects = std::iter::once(&update.object).chain(&update.further.objects);
     rows + objects.map(write_bytes).sum::<usize>()
 }

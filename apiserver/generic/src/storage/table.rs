@@ -40,6 +40,24 @@ pub struct ColumnSpec {
     pub sql_type: &'static str,
 }
 
+/// Rows of other tables that come to be with a row of this one, in one statement.
+#[derive(Clone, Copy, Debug)]
+pub struct Companions {
+    /// Columns of theirs that the new row itself does not have; given like `creation_columns`.
+    pub columns: &'static [ColumnSpec],
+    /// Statements that insert them, from the rows `r` to be created: the standard columns and all others given. They
+    /// see the tables as they were before, and take no lock but on rows.
+    pub statements: &'static [&'static str],
+}
+
+impl Companions {
+    /// Nothing comes to be with a row.
+    pub const NONE: Self = Self {
+        columns: &[],
+        statements: &[],
+    };
+}
+
 /// The storage mapping of one resource.
 ///
 /// The table has the standard columns `namespace text`, `name text`, `uid uuid`,
@@ -54,9 +72,11 @@ pub struct ResourceTable {
     pub residence: Residence,
     /// The resource's own columns.
     pub columns: &'static [ColumnSpec],
-    /// Columns that followers give to a new row ([`RowColumns`](super::mutation::RowColumns)); side rows alone change
-    /// them later.
+    /// Columns that a new row is given by who creates it ([`Writes::columns`](super::Writes::columns)) or by forerunners
+    /// ([`NewRow`](super::mutation::NewRow)); side rows alone change them later.
     pub creation_columns: &'static [ColumnSpec],
+    /// What comes to be in other tables with a new row.
+    pub companions: Companions,
     /// Values of `columns` for an object, by column name; what is missing is NULL.
     pub columns_of: fn(&Object) -> Map<String, Value>,
     /// The selectable fields besides `metadata.name` and `metadata.namespace`.

@@ -9,7 +9,7 @@ use generic_apiserver::registry::{
     FieldError, NamedCreater, NamedGetter, RegistryError, RequestContext, ResourceNames, Scope, Strategy,
     TableColumn, error::Cause,
 };
-use generic_apiserver::storage::{GroupResource, Key, Residence, ResourceTable};
+use generic_apiserver::storage::{Companions, GroupResource, Key, Residence, ResourceTable};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
@@ -146,6 +146,7 @@ pub(crate) fn table(resource: &'static str) -> ResourceTable {
         residence: Residence::Cached,
         columns: &[],
         creation_columns: &[],
+        companions: Companions::NONE,
         columns_of: no_columns,
         fields: &["spec.color", "status.phase"],
         fields_of: phase_of,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use generic_apiserver::registry::{
     FieldError, RequestContext, ResourceNames, Scope, Strategy, TableColumn, Verb,
 };
-use generic_apiserver::storage::{GroupResource, Residence, ResourceTable};
+use generic_apiserver::storage::{Companions, GroupResource, Residence, ResourceTable};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -39,6 +39,7 @@ pub(crate) fn table() -> ResourceTable {
         residence: Residence::Cached,
         columns: &[],
         creation_columns: &[],
+        companions: Companions::NONE,
         columns_of: |_| Map::new(),
         fields: &[],
         fields_of: |_| BTreeMap::new(),

@@ -7,7 +7,7 @@ use generic_apiserver::registry::{
     DeleteOptions, Deletion, FieldError, RegistryError, RequestContext, ResourceNames, Scope, Strategy,
     TableColumn,
 };
-use generic_apiserver::storage::{ColumnSpec, GroupResource, Residence, ResourceTable};
+use generic_apiserver::storage::{ColumnSpec, Companions, GroupResource, Residence, ResourceTable};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
@@ -119,6 +119,7 @@ pub(crate) fn table() -> ResourceTable {
             sql_type: "text",
         }],
         creation_columns: &[],
+        companions: Companions::NONE,
         columns_of,
         fields: &["spec.color"],
         fields_of,

@@ -8,9 +8,10 @@ use futures::StreamExt;
 use generic_apiserver::object::Object;
 use generic_apiserver::storage::selection::FieldRequirement;
 use generic_apiserver::storage::{
-    ColumnSpec, Freshness, GroupResource, Key, ListOptions, ListPage, ListVersion, ObjectWrite, Residence,
-    ResourceTable, ResourceVersion, Selection, Storage, StorageBuilder, StorageError, StorageOptions, Stored,
-    Update, WatchEvent, WatchEventType, WatchOptions, WatchStart, WatchStream, Writes, migrator,
+    ColumnSpec, Companions, Freshness, GroupResource, Key, ListOptions, ListPage, ListVersion, ObjectWrite,
+    Residence, ResourceTable, ResourceVersion, Selection, Storage, StorageBuilder, StorageError,
+    StorageOptions, Stored, Update, WatchEvent, WatchEventType, WatchOptions, WatchStart, WatchStream,
+    Writes, migrator,
 };
 use serde_json::{Map, Value, json};
 use sqlx::postgres::PgConnection;
@@ -76,6 +77,13 @@ pub(crate) fn notes() -> ResourceTable {
             name: "place",
             sql_type: "text",
         }],
+        companions: Companions {
+            columns: &[ColumnSpec {
+                name: "tag",
+                sql_type: "text",
+            }],
+            statements: &["insert into tags select r.name, r.tag from r where r.tag is not null"],
+        },
         columns_of,
         fields: &["spec.color"],
         fields_of,
@@ -120,6 +128,7 @@ pub(crate) fn entries() -> ResourceTable {
         residence: Residence::DatabaseOnly,
         columns: COLUMNS,
         creation_columns: &[],
+        companions: Companions::NONE,
         columns_of: entry_columns_of,
         fields: &["spec.color", "spec.loud", "spec.author"],
         fields_of: entry_fields_of,

@@ -75,7 +75,7 @@ impl SetMutation for Take {
         let mut outcome = SetOutcome {
             objects: Vec::new(),
             rows: Vec::new(),
-            columns: Vec::new(),
+            new_rows: Vec::new(),
             outputs: Vec::new(),
         };
         for request in inputs {
@@ -109,7 +109,7 @@ impl SetMutation for Take {
     }
 }
 
-fn tag(note: &str, tag: &str) -> SideRow {
+pub(crate) fn tag(note: &str, tag: &str) -> SideRow {
     SideRow {
         statement: "insert into tags select r.note, r.tag from json_to_recordset($1::json) as r(note text, tag text)",
         row: json!({"note": note, "tag": tag}),
@@ -247,7 +247,7 @@ impl SetMutation for Forger {
         Ok(SetOutcome {
             objects,
             rows: Vec::new(),
-            columns: Vec::new(),
+            new_rows: Vec::new(),
             outputs: vec![()],
         })
     }
@@ -307,7 +307,7 @@ impl SetMutation for Mourner {
         Ok(SetOutcome {
             objects,
             rows: Vec::new(),
-            columns: Vec::new(),
+            new_rows: Vec::new(),
             outputs: Vec::new(),
         })
     }

@@ -75,7 +75,7 @@ impl SetMutation for ChangeOrders {
         Ok(SetOutcome {
             objects: written.objects,
             rows: written.rows,
-            columns: Vec::new(),
+            new_rows: Vec::new(),
             outputs,
         })
     }

@@ -85,7 +85,7 @@ pub trait Namespaces: Send + Sync + 'static {
     fn replaced(&self, name: &str, uid: Option<String>) -> BoxFuture<'static, ()>;
 }
 
-/// Adds the followers of the queue, in their order: rings need the targets.
+/// Adds the forerunner and the followers of the queue, in their order: rings need the targets.
 #[must_use]
 pub fn with_followers(builder: StorageBuilder) -> StorageBuilder {
     with_counted_followers(builder, &QueueMetrics::default())
@@ -97,7 +97,7 @@ pub fn with_counted_followers(builder: StorageBuilder, metrics: &QueueMetrics) -
     builder
         .tally(WORK_ORDERS, ORDER_FIELDS)
         .tally(WORK_ORDER_LOGS, ENTRY_FIELDS)
-        .follower(Arc::new(targets::NewOrders))
+        .forerunner(Arc::new(targets::NewOrders))
         .follower(Arc::new(targets::TargetSets))
         .follower(Arc::new(ring::Ring::counting(metrics.clone())))
 }

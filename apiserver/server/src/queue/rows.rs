@@ -98,13 +98,18 @@ update work.work_orders o set cancel_deadline = x.at
 from x
 where o.id = x.uid and o.id = any (array(select uid from x))";
 
-/// A new order: makes its uid and its idempotency key unique. The key is taken as long as the row stays;
-/// nothing removes the rows of logged orders yet.
-pub(crate) const ADD_KEY: &str = "
+/// With the rows `r` of new orders: makes their uids and idempotency keys unique. A key is taken as long as its row
+/// stays; nothing removes the rows of logged orders yet. One that was stored finished has none: its key is the
+/// earlier order's.
+pub(crate) const ADD_KEYS: &str = "
 insert into work.work_order_keys (order_uid, namespace, namespace_uid, order_name, idempotency_key, spec_hash)
-select x.uid, x.namespace, x.namespace_uid, x.name, x.key, x.spec_hash
-from json_to_recordset($1::json) as x (
-    uid uuid, namespace text, namespace_uid text, name text, key text, spec_hash text)";
+select r.uid, r.namespace, r.namespace_uid, r.name, r.idempotency_key, r.spec_hash from r where r.spec_hash is not null";
+
+/// With the rows `r` of new orders: the turn each namespace was last given. Turns rise within a namespace.
+pub(crate) const SET_NAMESPACE_TURNS: &str = "
+insert into work.namespace_turns (namespace, last_turn)
+select r.namespace, max(r.turn) from r where r.turn is not null group by r.namespace order by r.namespace
+on conflict (namespace) do update set last_turn = excluded.last_turn";
 
 /// An order that now has its log entry.
 pub(crate) const SET_LOGGED: &str = "
@@ -173,26 +178,27 @@ pub(crate) const DROP_TARGET_AGENT: &str = "
 delete from work.target_set_agents t
 where t.agent_name = any (array(select agent from json_to_recordset($1::json) as x (agent text)))";
 
-/// The set of agents and the turn of a new order.
+/// The set of agents of a new order, where the set is as new.
 pub(crate) const SET_TARGETS: &str = "
-with x as materialized (select * from json_to_recordset($1::json) as x (uid uuid, hash text, turn bigint))
-update work.work_orders o set target_set_id = s.id, turn = x.turn, ready_since = clock_timestamp()
+with x as materialized (select * from json_to_recordset($1::json) as x (uid uuid, hash text))
+update work.work_orders o set target_set_id = s.id
 from x, work.target_sets s
 where o.id = x.uid and s.hash = x.hash and o.id = any (array(select uid from x))
     and s.hash = any (array(select hash from x))";
 
-/// The turn of an order that is back in the queue.
+/// The turn of an order that is back in the queue, and that its namespace was last given.
 pub(crate) const SET_TURN: &str = "
-with x as materialized (select * from json_to_recordset($1::json) as x (uid uuid, turn bigint))
+with x as materialized (
+    select * from json_to_recordset($1::json) as x (uid uuid, namespace text, turn bigint)
+),
+given as (
+    insert into work.namespace_turns (namespace, last_turn)
+    select x.namespace, max(x.turn) from x group by x.namespace order by x.namespace
+    on conflict (namespace) do update set last_turn = excluded.last_turn
+)
 update work.work_orders o set turn = x.turn, ready_since = clock_timestamp()
 from x
 where o.id = x.uid and o.id = any (array(select uid from x))";
-
-/// The turn a namespace was last given.
-pub(crate) const SET_NAMESPACE_TURN: &str = "
-insert into work.namespace_turns (namespace, last_turn)
-select x.namespace, x.turn from json_to_recordset($1::json) as x (namespace text, turn bigint)
-on conflict (namespace) do update set last_turn = excluded.last_turn";
 
 /// One row of a statement.
 pub(crate) fn row(statement: &'static str, row: Value) -> SideRow {

@@ -245,7 +245,7 @@ async fn terms_that_are_new_match_an_agent_that_changes_in_the_same_transaction(
                 resource: WORK_ORDERS,
                 object: Object::from_typed(&new).unwrap(),
             }],
-            rows: Vec::new(),
+            ..Writes::default()
         },
     };
     fixture.storage.update(update).await.unwrap();

@@ -7,7 +7,7 @@ use brokkr_apiserver::queue::claim::ClaimOrders;
 use brokkr_apiserver::queue::report::CompleteOrders;
 use brokkr_apiserver::queue::ring::{Ring, RingAgain};
 use brokkr_apiserver::queue::sweep::Sweep;
-use brokkr_apiserver::queue::targets::TargetSets;
+use brokkr_apiserver::queue::targets::{NewOrders, TargetSets};
 use generic_apiserver::storage::SetMutation;
 use sqlx::{AssertSqlSafe, Executor, PgConnection};
 
@@ -50,11 +50,14 @@ async fn plans_never_step_over_many_rows_whenever_they_are_made() {
     let order = format!("[{{\"uid\": \"'||{UID}||'\", \"fence\": 1, \"namespace\": \"ns-1\"}}]");
     let batch = r#"[{"agent": "agent-1", "want": 10, "workTypes": ["build", "job"]}]"#.to_owned();
     let named = r#"[{"agent": "agent-1", "want": 1, "workTypes": [], "orderNamespace": "ns-1", "orderName": "order-1"}]"#;
+    let new = r#"[{"uid": "6a3a6e1c-5d38-4e2f-9a35-0b7c0f7b8f10", "namespace": "ns-1", "namespaceUid": "u", "name": "order-1", "keyed": false, "hash": "all"}]"#;
+    let new = new.to_owned();
     let statements = [
         ("claim", ClaimOrders.statement(), batch),
         ("claim by name", ClaimOrders.statement(), named.to_owned()),
         ("report", CompleteOrders.statement(), order.clone()),
         ("sweep", Sweep.statement(), r#"[{"max": 100}]"#.to_owned()),
+        ("new orders", NewOrders.statement(), new),
         ("targets", TargetSets.statement(), order.clone()),
         ("ring", Ring::default().statement(), order),
         ("ring again", RingAgain.statement(), "[]".to_owned()),

@@ -68,14 +68,14 @@ impl<S: Strategy> Store<S> {
             resource: self.resource,
             object,
         };
-        let stored = self
-            .storage
-            .update(Update {
-                object: write,
-                further,
-            })
-            .await;
-        super::object_of(&*stored.map_err(|e| self.refused(e, typed))?)
+        let update = Update {
+            object: write,
+            further,
+        };
+        let created = self.storage.create_object(update).await;
+        let (stored, warnings) = created.map_err(|error| self.refused(error, typed))?;
+        warnings.into_iter().for_each(|warning| ctx.warn(warning));
+        super::object_of(&stored)
     }
 
     /// A dry run finds out whether the name is taken and stores nothing; its time is not the storage's.

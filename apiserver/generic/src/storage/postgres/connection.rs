@@ -99,6 +99,7 @@ fn session(options: &StorageOptions) -> PgConnectOptions {
         ("statement_timeout", milliseconds.as_str()),
         ("lock_timeout", milliseconds.as_str()),
         ("idle_in_transaction_session_timeout", milliseconds.as_str()),
+        ("standard_conforming_strings", "on"),
         // Compiling a statement takes longer than any of ours runs.
         ("jit", "off"),
     ])

@@ -34,7 +34,8 @@ impl Resource {
     fn new(table: ResourceTable) -> Self {
         let target = table.table;
         let record = format!("{STANDARD}{}", typed(table.columns));
-        let new_record = format!("{record}{}", typed(table.creation_columns));
+        let companions = table.companions;
+        let new_record = record.clone() + &typed(table.creation_columns) + &typed(companions.columns);
         let names = named("", table.columns) + &named("", table.creation_columns);
         let values = named("r.", table.columns) + &named("r.", table.creation_columns);
         let sets: String = table
@@ -53,10 +54,11 @@ impl Resource {
                  join {target} t on t.namespace = r.namespace and t.name = r.name"
             )),
             create: statement(format!(
-                "with r as materialized (select * from json_to_recordset($1::json) as r({new_record})){}
+                "with r as materialized (select * from json_to_recordset($1::json) as r({new_record})){}{}
                  insert into {target} (namespace, name, uid, resource_version, object{names})
                  select r.namespace, r.name, r.uid, r.resource_version, r.object{values} from r",
-                logged("ADDED")
+                logged("ADDED"),
+                with_companions(companions.statements)
             )),
             replace: statement(format!(
                 "with r as materialized (
@@ -111,7 +113,14 @@ fn with_events(resource: &str, kind: &str) -> String {
     )
 }
 
-/// Statements are made of the program's own table and column names, never of what a client sent.
+/// The part of a statement on the rows `r` that writes what comes to be with them.
+fn with_companions(statements: &[&str]) -> String {
+    let named = |(index, statement): (usize, &&str)| format!(", companion_{index} as ({statement})");
+    statements.iter().enumerate().map(named).collect()
+}
+
+/// Statements are made of the program's own texts and names. What a client sent stands in them only as a literal, quoted
+/// where forerunners ask.
 pub(crate) fn statement(text: String) -> SqlStr {
     AssertSqlSafe(Arc::<str>::from(text)).into_sql_str()
 }

@@ -69,7 +69,7 @@ impl SetMutation for ClaimOrders {
         Ok(SetOutcome {
             objects: written.objects,
             rows: written.rows,
-            columns: Vec::new(),
+            new_rows: Vec::new(),
             outputs,
         })
     }

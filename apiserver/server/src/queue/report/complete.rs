@@ -60,7 +60,7 @@ impl SetMutation for CompleteOrders {
         Ok(SetOutcome {
             objects: found.written.objects,
             rows: found.written.rows,
-            columns: Vec::new(),
+            new_rows: Vec::new(),
             outputs,
         })
     }

@@ -76,7 +76,7 @@ impl SetMutation for RecordProgress {
         Ok(SetOutcome {
             objects: found.written.objects,
             rows: found.written.rows,
-            columns: Vec::new(),
+            new_rows: Vec::new(),
             outputs,
         })
     }

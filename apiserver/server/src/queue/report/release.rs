@@ -56,7 +56,7 @@ impl SetMutation for ReleaseOrders {
         Ok(SetOutcome {
             objects: found.written.objects,
             rows: found.written.rows,
-            columns: Vec::new(),
+            new_rows: Vec::new(),
             outputs,
         })
     }

@@ -29,6 +29,9 @@ use super::targets::enters_queue;
 use crate::registry::agent::table::{AGENTS, table};
 use crate::registry::work_order::table::WORK_ORDERS;
 
+/// The name of the follower that rings.
+pub(super) const RING: &str = "ring";
+
 /// The follower that rings.
 #[derive(Clone, Debug, Default)]
 pub struct Ring {
@@ -77,7 +80,7 @@ impl SetMutation for Ring {
     type Output = ();
 
     fn name(&self) -> &'static str {
-        "ring"
+        RING
     }
 
     fn statement(&self) -> &'static str {
@@ -119,7 +122,7 @@ fn ring<Output>(
     let mut outcome = SetOutcome {
         objects: Vec::new(),
         rows: Vec::new(),
-        columns: Vec::new(),
+        new_rows: Vec::new(),
         outputs,
     };
     for row in rows.into_iter().filter_map(|row| row.agent) {

@@ -119,7 +119,7 @@ impl SetMutation for Sweep {
         Ok(SetOutcome {
             objects: written.objects,
             rows: written.rows,
-            columns: Vec::new(),
+            new_rows: Vec::new(),
             outputs,
         })
     }

@@ -1,21 +1,25 @@
-//! Which agents an order is for, and when its namespace is served: followers of every batch.
+//! Which agents an order is for, and when its namespace is served: a forerunner and a follower of every batch.
 //!
-//! New orders get their set of target terms; a set that is new is matched against all agents, once, and
-//! an agent that comes, goes or changes its labels is matched against all sets. Orders that enter the
-//! queue get their turn: one after the last of their namespace, but never before what waits already.
-//! A new order gets set and turn with its row ([`NewOrders`]); what changes later, afterwards ([`TargetSets`]).
+//! New orders get their set of target terms and their turn with their rows ([`NewOrders`]). An agent that comes, goes
+//! or changes its labels is matched against all sets, and orders that come back to the queue get a new turn
+//! ([`TargetSets`]).
 
-use std::collections::{BTreeMap, BTreeSet};
+mod new_orders;
+mod turns;
+
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use brokkr_apis::work::v1alpha1::{Agent, TargetTerm, WorkOrderPhase};
-use generic_apiserver::storage::mutation::{Follower, RowColumns, SetOutcome};
-use generic_apiserver::storage::{Change, Key, SetMutation, SideRow, StorageError, Stored, Versions};
+use generic_apiserver::storage::mutation::{Follower, SetOutcome};
+use generic_apiserver::storage::{Change, SetMutation, SideRow, StorageError, Stored, Versions};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::{digest, rows};
+pub use self::new_orders::{NewOrder, NewOrderRow, NewOrders};
+use self::turns::Turns;
+use super::rows;
 use crate::registry::agent::table::AGENTS;
 use crate::registry::work_order::table::WORK_ORDERS;
 
@@ -23,32 +27,17 @@ use crate::registry::work_order::table::WORK_ORDERS;
 #[derive(Clone, Copy, Debug, Default)]
 pub struct TargetSets;
 
-/// The follower that gives new orders their target set and their turn. Orders come to be by updates alone, which
-/// it precedes.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct NewOrders;
-
-/// One change to follow.
+/// One change to follow: an order that enters the queue again, or an agent to be matched anew.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct TargetInput {
-    /// An order that enters the queue, or is new.
     uid: Option<String>,
     namespace: Option<String>,
-    /// Of a new order: the digest of its terms.
-    hash: Option<String>,
-    /// An agent to be matched anew.
     agent: Option<String>,
-    #[serde(skip)]
-    name: String,
-    #[serde(skip)]
-    terms: Vec<TargetTerm>,
 }
 
 /// One row of the statement: exactly one of the fields is given.
 #[derive(Debug, Deserialize)]
 pub struct TargetRow {
-    /// A set that exists.
-    known: Option<KnownSet>,
     /// An agent's object.
     agent: Option<String>,
     set: Option<SetRow>,
@@ -58,21 +47,22 @@ pub struct TargetRow {
 }
 
 #[derive(Debug, Deserialize)]
-struct KnownSet {
-    hash: String,
-    id: i64,
-}
-
-#[derive(Debug, Deserialize)]
 struct SetRow {
     hash: String,
     terms: Vec<TargetTerm>,
 }
 
+/// The turn a namespace was last given.
 #[derive(Debug, Deserialize)]
 struct TurnRow {
     namespace: String,
     last: i64,
+}
+
+impl TurnRow {
+    fn into_last(self) -> (String, i64) {
+        (self.namespace, self.last)
+    }
 }
 
 impl SetMutation for TargetSets {
@@ -93,48 +83,9 @@ impl SetMutation for TargetSets {
         inputs: &[TargetInput],
         rows: Vec<TargetRow>,
         _versions: &mut Versions,
-        now: Timestamp,
+        _now: Timestamp,
     ) -> Result<SetOutcome<()>, StorageError> {
-        let found = Found::read(rows)?;
-        Ok(outcome(found.rematch(inputs), found.turns(inputs, now)))
-    }
-}
-
-impl SetMutation for NewOrders {
-    type Input = TargetInput;
-    type Row = TargetRow;
-    type Output = ();
-
-    fn name(&self) -> &'static str {
-        "new-orders"
-    }
-
-    fn statement(&self) -> &'static str {
-        include_str!("targets.sql")
-    }
-
-    fn decide(
-        &self,
-        inputs: &[TargetInput],
-        rows: Vec<TargetRow>,
-        _versions: &mut Versions,
-        now: Timestamp,
-    ) -> Result<SetOutcome<()>, StorageError> {
-        let found = Found::read(rows)?;
-        Ok(outcome(found.new_sets(inputs), found.turns(inputs, now)))
-    }
-}
-
-/// Statements run in the order of their first rows: an agent leaves its sets, or new sets come to be, then there
-/// are sets to be a member of and to be of.
-fn outcome(mut members: Vec<SideRow>, turns: Turns) -> SetOutcome<()> {
-    members.sort_by_key(|row| row.statement == rows::ADD_TARGET_AGENT);
-    members.extend(turns.rows);
-    SetOutcome {
-        objects: Vec::new(),
-        rows: members,
-        columns: turns.columns,
-        outputs: Vec::new(),
+        Ok(Found::read(rows)?.outcome(inputs))
     }
 }
 
@@ -149,38 +100,6 @@ impl Follower for TargetSets {
     }
 }
 
-impl Follower for NewOrders {
-    fn inputs(&self, changes: &[Change]) -> Vec<TargetInput> {
-        let new = changes
-            .iter()
-            .filter(|change| change.resource == WORK_ORDERS && change.old.is_none());
-        new.filter_map(|change| new_order(change.new.as_ref()?)).collect()
-    }
-
-    fn precedes(&self) -> bool {
-        true
-    }
-}
-
-fn new_order(order: &Stored) -> Option<TargetInput> {
-    #[derive(Deserialize)]
-    struct Spec {
-        #[serde(default)]
-        targets: Vec<TargetTerm>,
-    }
-    #[derive(Deserialize)]
-    struct Order {
-        spec: Spec,
-    }
-    // What cannot be read matches nobody rather than everybody.
-    let terms = serde_json::from_slice::<Order>(&order.encoded).ok()?.spec.targets;
-    Some(TargetInput {
-        hash: Some(digest::sha256_hex(&rows::text(&terms))),
-        terms,
-        ..order_input(order)
-    })
-}
-
 /// An order that could not be claimed, and now can.
 fn returning_order(change: &Change) -> Option<TargetInput> {
     let (old, new) = (change.old.as_ref()?, change.new.as_ref()?);
@@ -191,7 +110,6 @@ fn order_input(order: &Stored) -> TargetInput {
     TargetInput {
         uid: order.metadata.uid.clone(),
         namespace: Some(order.key.namespace.clone()),
-        name: order.key.name.clone(),
         ..TargetInput::default()
     }
 }
@@ -227,30 +145,36 @@ fn agent_input(change: &Change) -> Option<TargetInput> {
 /// What the statement found.
 #[derive(Default)]
 struct Found {
-    known: BTreeMap<String, i64>,
     agents: Vec<Agent>,
     sets: Vec<SetRow>,
-    turns: BTreeMap<String, i64>,
-    lowest: Option<i64>,
+    turns: Turns,
 }
 
 impl Found {
     fn read(rows: Vec<TargetRow>) -> Result<Self, StorageError> {
         let mut found = Self::default();
         for row in rows {
-            found.known.extend(row.known.map(|set| (set.hash, set.id)));
             found.sets.extend(row.set);
+            found.turns.last.extend(row.turn.map(TurnRow::into_last));
+            found.turns.lowest = found.turns.lowest.or(row.lowest);
             found
-                .turns
-                .extend(row.turn.map(|turn| (turn.namespace, turn.last)));
-            found.lowest = found.lowest.or(row.lowest);
-            if let Some(agent) = row.agent {
-                let agent = serde_json::from_str(&agent)
-                    .map_err(|error| StorageError::Corrupt(format!("stored agent: {error}")))?;
-                found.agents.push(agent);
-            }
+                .agents
+                .extend(row.agent.map(|agent| parse_agent(&agent)).transpose()?);
         }
         Ok(found)
+    }
+
+    /// Statements run in the order of their first rows: an agent leaves its sets before it is matched again.
+    fn outcome(mut self, inputs: &[TargetInput]) -> SetOutcome<()> {
+        let mut rows = self.rematch(inputs);
+        rows.sort_by_key(|row| row.statement == rows::ADD_TARGET_AGENT);
+        rows.extend(self.turns(inputs));
+        SetOutcome {
+            objects: Vec::new(),
+            rows,
+            new_rows: Vec::new(),
+            outputs: Vec::new(),
+        }
     }
 
     /// Matches changed agents against the sets there are; one that is gone is in none.
@@ -280,110 +204,23 @@ impl Found {
         rows
     }
 
-    /// Matches all agents against the sets that are new.
-    fn new_sets(&self, inputs: &[TargetInput]) -> Vec<SideRow> {
+    /// Gives every order its turn, in the order of the batch.
+    fn turns(&mut self, inputs: &[TargetInput]) -> Vec<SideRow> {
         let mut rows = Vec::new();
-        let mut seen = BTreeSet::new();
         for input in inputs {
-            let Some(hash) = input.hash.as_ref().filter(|hash| !self.known.contains_key(*hash)) else {
-                continue;
-            };
-            if !seen.insert(hash) {
-                continue;
-            }
-            rows.push(rows::row(
-                rows::ADD_TARGET_SET,
-                json!({"hash": hash, "terms": rows::text(&input.terms)}),
-            ));
-            for agent in self
-                .agents
-                .iter()
-                .filter(|agent| TargetTerm::any_matches(&input.terms, agent))
-            {
-                rows.push(member(hash, agent.metadata.name.as_deref().unwrap_or_default()));
+            if let (Some(uid), Some(namespace)) = (&input.uid, &input.namespace) {
+                let row = json!({"uid": uid, "namespace": namespace, "turn": self.turns.give(namespace)});
+                rows.push(rows::row(rows::SET_TURN, row));
             }
         }
         rows
     }
-
-    /// Gives every order its turn, in the order of the batch.
-    fn turns(&self, inputs: &[TargetInput], now: Timestamp) -> Turns {
-        let mut last = self.turns.clone();
-        let mut lowest = self.lowest;
-        let mut turns = Turns::default();
-        for input in inputs {
-            let (Some(uid), Some(namespace)) = (&input.uid, &input.namespace) else {
-                continue;
-            };
-            let next = last.get(namespace).map_or(1, |last| last + 1);
-            let turn = lowest.map_or(next, |lowest| next.max(lowest));
-            last.insert(namespace.clone(), turn);
-            lowest = Some(lowest.map_or(turn, |lowest| lowest.min(turn)));
-            match &input.hash {
-                None => turns
-                    .rows
-                    .push(rows::row(rows::SET_TURN, json!({"uid": uid, "turn": turn}))),
-                Some(hash) => self.place(input, uid, hash, turn, now, &mut turns),
-            }
-        }
-        let used: BTreeSet<_> = inputs
-            .iter()
-            .filter_map(|input| input.namespace.clone())
-            .collect();
-        let given = used
-            .into_iter()
-            .filter_map(|namespace| last.get(&namespace).map(|turn| (namespace, *turn)));
-        turns.rows.extend(given.map(|(namespace, turn)| {
-            rows::row(
-                rows::SET_NAMESPACE_TURN,
-                json!({"namespace": namespace, "turn": turn}),
-            )
-        }));
-        turns
-    }
-
-    /// Gives a new order its set and its turn: with its row, unless the set is as new and its id not known yet.
-    fn place(
-        &self,
-        input: &TargetInput,
-        uid: &str,
-        hash: &str,
-        turn: i64,
-        now: Timestamp,
-        turns: &mut Turns,
-    ) {
-        let Some(id) = self.known.get(hash) else {
-            let row = json!({"uid": uid, "hash": hash, "turn": turn});
-            turns.rows.push(rows::row(rows::SET_TARGETS, row));
-            return;
-        };
-        let namespace = input.namespace.clone().unwrap_or_default();
-        let columns = [
-            ("target_set_id", json!(id)),
-            ("turn", json!(turn)),
-            ("ready_since", json!(now)),
-        ];
-        turns.columns.push(RowColumns {
-            resource: WORK_ORDERS,
-            key: Key::namespaced(namespace, input.name.clone()),
-            columns: columns
-                .into_iter()
-                .map(|(name, value)| (name.to_owned(), value))
-                .collect(),
-        });
-    }
-}
-
-/// The turns that were given.
-#[derive(Debug, Default)]
-struct Turns {
-    columns: Vec<RowColumns>,
-    rows: Vec<SideRow>,
 }
 
 fn member(hash: &str, agent: &str) -> SideRow {
     rows::row(rows::ADD_TARGET_AGENT, json!({"hash": hash, "agent": agent}))
 }
 
-#[cfg(test)]
-mod tests;
+fn parse_agent(object: &str) -> Result<Agent, StorageError> {
+    serde_json::from_str(object).map_err(|error| StorageError::Corrupt(format!("stored agent: {error}")))
+}

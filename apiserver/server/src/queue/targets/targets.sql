@@ -1,19 +1,12 @@
--- What it takes to give orders their set of target agents and their turn, and to match changed agents.
--- $1 is the array of inputs: {uid, namespace, hash} for an order (hash only when it is new), {agent} for
--- an agent that came, changed its labels or annotations, or went.
+-- What it takes to give orders that are back in the queue their turn, and to match changed agents.
+-- $1 is the array of inputs: {uid, namespace} for an order, {agent} for an agent that came, changed its labels or
+-- annotations, or went.
 with input as materialized (
-    select x.* from json_to_recordset($1::json) as x (uid uuid, namespace text, hash text, agent text)
-),
-known as materialized (
-    select s.hash, s.id from work.target_sets s where s.hash = any (array(select hash from input where hash is not null))
+    select x.* from json_to_recordset($1::json) as x (uid uuid, namespace text, agent text)
 )
-select json_build_object('known', json_build_object('hash', hash, 'id', id))::text from known
-union all
 select json_build_object('agent', a.object)::text
 from work.agents a
-where a.namespace = '' and (
-    a.name = any (array(select agent from input where agent is not null))
-    or exists (select from input i where i.hash is not null and not exists (select from known k where k.hash = i.hash)))
+where a.namespace = '' and a.name = any (array(select agent from input where agent is not null))
 union all
 select json_build_object('set', json_build_object('hash', s.hash, 'terms', s.terms::json))::text
 from work.target_sets s

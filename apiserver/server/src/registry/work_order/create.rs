@@ -51,19 +51,15 @@ pub(super) async fn admit(
     ctx: &RequestContext,
     order: &mut WorkOrder,
 ) -> Result<(), RegistryError> {
-    let key = idempotency::key_of(&order.spec).map(str::to_owned);
-    match key {
-        Some(key) => {
-            if let KeyUse::Done(entry, now) = idempotency::look_up(storage, order, &key).await? {
-                ctx.warn(format!(
-                    "not run again: the work of {} was done before",
-                    entry_name(&entry)
-                ));
-                finish(order, &entry, now);
-                return Ok(());
-            }
-        }
-        None => warn_of_repetition(storage, ctx, order).await?,
+    if let Some(key) = idempotency::key_of(&order.spec)
+        && let KeyUse::Done(entry, now) = idempotency::look_up(storage, order, key).await?
+    {
+        ctx.warn(format!(
+            "not run again: the work of {} was done before",
+            entry_name(&entry)
+        ));
+        finish(order, &entry, now);
+        return Ok(());
     }
     let agents = roster.agents().await?;
     let targeted = schedulable::targeted(&order.spec, &agents);
@@ -74,22 +70,6 @@ pub(super) async fn admit(
     let status = order.status.get_or_insert_default();
     status.targeted_agents = Some(shown);
     status.message = verdict.message;
-    Ok(())
-}
-
-/// Without a key the work is done again, as a Job's would be.
-async fn warn_of_repetition(
-    storage: &Storage,
-    ctx: &RequestContext,
-    order: &WorkOrder,
-) -> Result<(), RegistryError> {
-    let name = order.metadata.name.as_deref().unwrap_or_default();
-    if let Some(entry) = idempotency::entry_of_name(storage, order).await? {
-        ctx.warn(format!(
-            "an order named {name:?} has finished before (WorkOrderLog {entry:?}); this one runs again. Set \
-             spec.idempotencyKey to have work done once only"
-        ));
-    }
     Ok(())
 }
 

@@ -22,11 +22,6 @@ select order_uid::text, order_name, spec_hash, log_name, (extract(epoch from clo
 from work.work_order_keys
 where namespace || '/' || namespace_uid || '/' || idempotency_key = $1 || '/' || $2 || '/' || $3";
 
-const BY_NAME: &str = "
-select log_name
-from work.work_order_keys where namespace = $1 and namespace_uid = $2 and order_name = $3 and log_name is not null
-order by completed_at desc limit 1";
-
 /// The order that has a key.
 #[derive(Debug)]
 struct Holder {
@@ -161,24 +156,6 @@ pub(super) fn namespace_uid(order: &WorkOrder) -> &str {
     status
         .and_then(|status| status.namespace_uid.as_deref())
         .unwrap_or_default()
-}
-
-/// The entry that an order of this name has left in its namespace, the newest first.
-///
-/// # Errors
-/// The database cannot answer.
-pub(super) async fn entry_of_name(
-    storage: &Storage,
-    order: &WorkOrder,
-) -> Result<Option<String>, RegistryError> {
-    let query = sqlx::query_scalar(BY_NAME)
-        .bind(order.metadata.namespace.as_deref().unwrap_or_default())
-        .bind(namespace_uid(order))
-        .bind(order.metadata.name.as_deref().unwrap_or_default());
-    Ok(query
-        .fetch_optional(storage.pool())
-        .await
-        .map_err(StorageError::from)?)
 }
 
 fn entry_gone(key: &str, log_name: &str) -> String {

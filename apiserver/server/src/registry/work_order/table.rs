@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use brokkr_apis::work::v1alpha1::{WorkOrder, WorkOrderPhase, WorkType, conditions};
 use generic_apiserver::object::Object;
 use generic_apiserver::registry::TableColumn;
-use generic_apiserver::storage::{ColumnSpec, GroupResource, Residence, ResourceTable};
+use generic_apiserver::storage::{ColumnSpec, Companions, GroupResource, Residence, ResourceTable};
 use serde_json::{Map, Value, json};
 
+use crate::queue::rows;
 use crate::registry::columns::{integer_at, seconds_after, text_at, time_at, value_at};
 
 /// The resource.
@@ -104,6 +105,25 @@ const COLUMNS: &[ColumnSpec] = &[
     },
 ];
 
+/// The key of a new order, and the turn its namespace was last given.
+const COMPANIONS: Companions = Companions {
+    columns: &[
+        ColumnSpec {
+            name: "namespace_uid",
+            sql_type: "text",
+        },
+        ColumnSpec {
+            name: "idempotency_key",
+            sql_type: "text",
+        },
+        ColumnSpec {
+            name: "spec_hash",
+            sql_type: "text",
+        },
+    ],
+    statements: &[rows::ADD_KEYS, rows::SET_NAMESPACE_TURNS],
+};
+
 /// The columns that the queue gives to a new order.
 const QUEUE_COLUMNS: &[ColumnSpec] = &[
     ColumnSpec {
@@ -129,6 +149,7 @@ pub fn table() -> ResourceTable {
         residence: Residence::Cached,
         columns: COLUMNS,
         creation_columns: QUEUE_COLUMNS,
+        companions: COMPANIONS,
         columns_of,
         fields: &["spec.workType", "status.phase", "status.claim.agent"],
         fields_of,

@@ -10,20 +10,23 @@ use super::idempotency::{key_of, namespace_uid, spec_hash};
 use super::update;
 use crate::lifecycle::Event;
 use crate::queue::change::ChangeInput;
-use crate::queue::rows;
 
 /// The key of a new order. One that was stored finished has none: its key is the earlier order's.
 pub(super) fn on_create(new: &WorkOrder) -> Writes {
     if is_terminal(new) {
         return Writes::default();
     }
-    let row = json!({
-        "uid": new.metadata.uid, "namespace": new.metadata.namespace, "name": new.metadata.name,
-        "namespace_uid": namespace_uid(new), "key": key_of(&new.spec), "spec_hash": spec_hash(&new.spec),
-    });
+    let columns = [
+        ("namespace_uid", json!(namespace_uid(new))),
+        ("idempotency_key", json!(key_of(&new.spec))),
+        ("spec_hash", json!(spec_hash(&new.spec))),
+    ];
     Writes {
-        objects: Vec::new(),
-        rows: vec![rows::row(rows::ADD_KEY, row)],
+        columns: columns
+            .map(|(name, value)| (name.to_owned(), value))
+            .into_iter()
+            .collect(),
+        ..Writes::default()
     }
 }
 

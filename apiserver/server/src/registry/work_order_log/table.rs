@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use brokkr_apis::work::v1alpha1::{WorkOrderLog, WorkType};
 use generic_apiserver::object::Object;
 use generic_apiserver::registry::TableColumn;
-use generic_apiserver::storage::{ColumnSpec, GroupResource, Residence, ResourceTable};
+use generic_apiserver::storage::{ColumnSpec, Companions, GroupResource, Residence, ResourceTable};
 use serde_json::{Map, Value, json};
 
 use crate::registry::columns::{integer_at, text_at, value_at};
@@ -91,6 +91,7 @@ pub fn table() -> ResourceTable {
         residence: Residence::DatabaseOnly,
         columns: COLUMNS,
         creation_columns: &[],
+        companions: Companions::NONE,
         columns_of,
         fields: &[
             "workType",

@@ -19,14 +19,20 @@ pub(crate) struct PendingUpdate {
     pub(crate) update: Update,
     /// Whether the writer has dated the object, which each attempt does anew.
     dated: bool,
-    reply: oneshot::Sender<Result<Arc<Stored>, StorageError>>,
+    reply: oneshot::Sender<Result<Answer, StorageError>>,
+}
+
+/// What an update has come to.
+#[derive(Clone, Debug)]
+pub(crate) struct Answer {
+    /// The state that was written.
+    pub(crate) stored: Arc<Stored>,
+    /// What forerunners tell the creator of a new object.
+    pub(crate) warnings: Vec<String>,
 }
 
 impl PendingUpdate {
-    pub(crate) const fn new(
-        update: Update,
-        reply: oneshot::Sender<Result<Arc<Stored>, StorageError>>,
-    ) -> Self {
+    pub(crate) const fn new(update: Update, reply: oneshot::Sender<Result<Answer, StorageError>>) -> Self {
         Self {
             update,
             dated: false,
@@ -67,7 +73,7 @@ impl Operation {
 }
 
 /// One result per update of a batch, in order. A set mutation keeps its outputs itself.
-pub(super) type Answers = Vec<Result<Arc<Stored>, StorageError>>;
+pub(super) type Answers = Vec<Result<Answer, StorageError>>;
 
 /// The operations of one transaction.
 #[derive(Default)]

@@ -1,9 +1,9 @@
 //! The writer: one task per replica that puts concurrent operations into one transaction each time.
 //!
 //! A batch is whatever is queued, up to a bound, never waited for. Under the advisory lock, held from
-//! the first statement to the commit, the updates of the batch are judged, followed by who precedes them, and
-//! written, then its set mutations decide and are written, then the other followers; versions are drawn in memory and the sequence
-//! is set with the commit. A statement that the database refuses rolls the batch back; it is judged once more
+//! the first statement to the commit, the updates of the batch are judged, looked at by forerunners and
+//! written, then its set mutations decide and are written, then the followers; versions are drawn in memory and the
+//! sequence is set with the commit. A statement that the database refuses rolls the batch back; it is judged once more
 //! without the belief that the keys of creates are free, and then halves of it are tried again until the
 //! operation at fault stands alone, so that its neighbours commit.
 //!
@@ -11,10 +11,12 @@
 
 mod batch;
 mod doubt;
+mod forerunner;
 mod judge;
 mod set;
 mod stage;
 mod transaction;
+mod updates;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -27,9 +29,10 @@ use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use self::batch::{Answer, Operation, PendingUpdate};
 use self::batch::{Answers, Batch, Collector};
-pub(crate) use self::batch::{Operation, PendingUpdate};
 use self::doubt::Doubt;
+pub(crate) use self::forerunner::{ErasedForerunner, ForerunnerOf};
 pub(crate) use self::set::{ErasedFollower, FollowerOf, Group};
 use self::transaction::Transaction;
 use super::epoch::History;
@@ -44,11 +47,18 @@ const BACKOFF_MAX: Duration = Duration::from_secs(2);
 /// A client that creates what exists, and goes on doing so, must not make its neighbours' work twice as long.
 const LOOK_AFTER_REFUSAL: Duration = Duration::from_secs(5);
 
+/// Who else is asked about each batch, in order.
+#[derive(Default)]
+pub(crate) struct Attendants {
+    pub(crate) forerunners: Vec<Arc<dyn ErasedForerunner>>,
+    pub(crate) followers: Vec<Arc<dyn ErasedFollower>>,
+}
+
 /// The task's state.
 pub(crate) struct Writer {
     options: Arc<StorageOptions>,
     resources: Arc<Resources>,
-    followers: Vec<Arc<dyn ErasedFollower>>,
+    attendants: Attendants,
     lock: SqlStr,
     history: Arc<History>,
     /// Told after each commit: the tailer here, and whoever nudges the other replicas.
@@ -66,7 +76,7 @@ impl Writer {
     pub(crate) fn new(
         options: Arc<StorageOptions>,
         resources: Arc<Resources>,
-        followers: Vec<Arc<dyn ErasedFollower>>,
+        attendants: Attendants,
         history: Arc<History>,
         committed: Vec<Arc<Notify>>,
         metrics: Arc<StorageMetrics>,
@@ -76,7 +86,7 @@ impl Writer {
         Self {
             options,
             resources,
-            followers,
+            attendants,
             lock,
             history,
             committed,
@@ -149,7 +159,7 @@ impl Writer {
         let transaction = Transaction::new(
             &mut connection,
             &self.resources,
-            &self.followers,
+            &self.attendants,
             self.lock.clone(),
             &self.metrics,
         );
@@ -237,10 +247,19 @@ impl Writer {
     /// A failover cuts all connections, so that a look at the history belongs to each new one.
     async fn connect_to_history(&self) -> Result<PgConnection, StorageError> {
         let mut connection = connect(&self.options, "writer").await?;
-        let confirming = self.history.confirm_new(&mut connection);
-        let confirmed = tokio::time::timeout(self.options.transaction_timeout, confirming).await;
-        confirmed.map_err(|_| unreachable("reading the database's history took too long"))??;
+        let ready = tokio::time::timeout(self.options.transaction_timeout, self.make_ready(&mut connection));
+        ready
+            .await
+            .map_err(|_| unreachable("making a connection ready took too long"))??;
         Ok(connection)
+    }
+
+    async fn make_ready(&self, connection: &mut PgConnection) -> Result<(), StorageError> {
+        self.history.confirm_new(connection).await?;
+        for preparation in forerunner::preparations(&self.attendants.forerunners) {
+            connection.execute(sqlx::raw_sql(preparation)).await?;
+        }
+        Ok(())
     }
 }
 

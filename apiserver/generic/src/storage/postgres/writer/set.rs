@@ -7,9 +7,7 @@ use jiff::Timestamp;
 use tokio::sync::oneshot;
 
 use crate::storage::error::StorageError;
-use crate::storage::mutation::{
-    Change, Follower, RowColumns, SetMutation, SideRow, VersionedWrite, Versions,
-};
+use crate::storage::mutation::{Change, Follower, NewRow, SetMutation, SideRow, VersionedWrite, Versions};
 
 /// Which mutation a group belongs to: its type, and which one of the type.
 pub(crate) type Identity = (TypeId, usize);
@@ -18,7 +16,7 @@ pub(crate) type Identity = (TypeId, usize);
 pub(crate) struct Decided {
     pub(super) objects: Vec<VersionedWrite>,
     pub(super) rows: Vec<SideRow>,
-    pub(super) columns: Vec<RowColumns>,
+    pub(super) new_rows: Vec<NewRow>,
 }
 
 /// Inputs of one set mutation that are decided together.
@@ -58,7 +56,7 @@ pub(crate) struct Group<M: SetMutation> {
 
 impl<M: SetMutation> Group<M> {
     /// A group of inputs that nobody waits for.
-    fn new(mutation: Arc<M>, inputs: Vec<M::Input>) -> Result<Self, StorageError> {
+    pub(super) fn new(mutation: Arc<M>, inputs: Vec<M::Input>) -> Result<Self, StorageError> {
         let encoded = inputs.iter().map(serde_json::to_string).collect::<Result<_, _>>();
         let encoded = encoded.map_err(|error| {
             StorageError::Database(format!("input of {} cannot be encoded: {error}", mutation.name()))
@@ -153,7 +151,7 @@ impl<M: SetMutation> SetGroup for Group<M> {
         Ok(Decided {
             objects: outcome.objects,
             rows: outcome.rows,
-            columns: outcome.columns,
+            new_rows: outcome.new_rows,
         })
     }
 
@@ -179,25 +177,24 @@ impl<M: SetMutation> SetGroup for Group<M> {
 
 /// A follower without its type.
 pub(crate) trait ErasedFollower: Send + Sync {
+    fn name(&self) -> &'static str;
     /// The group that the changes ask for, if any.
     fn group(&self, changes: &[Change]) -> Result<Option<Box<dyn SetGroup>>, StorageError>;
-    /// Whether it runs before the rows of the updates are written.
-    fn precedes(&self) -> bool;
 }
 
 /// A follower of a known type.
 pub(crate) struct FollowerOf<F>(pub(crate) Arc<F>);
 
 impl<F: Follower> ErasedFollower for FollowerOf<F> {
+    fn name(&self) -> &'static str {
+        self.0.name()
+    }
+
     fn group(&self, changes: &[Change]) -> Result<Option<Box<dyn SetGroup>>, StorageError> {
         let inputs = self.0.inputs(changes);
         if inputs.is_empty() {
             return Ok(None);
         }
         Ok(Some(Box::new(Group::new(Arc::clone(&self.0), inputs)?)))
-    }
-
-    fn precedes(&self) -> bool {
-        self.0.precedes()
     }
 }

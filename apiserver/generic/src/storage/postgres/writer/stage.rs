@@ -1,5 +1,6 @@
 //! Rows collected for one round of set-based statements, and what a transaction has written so far.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -12,11 +13,11 @@ use sqlx::{Executor, SqlSafeStr, SqlStr};
 use crate::mutant;
 use crate::storage::encoding::Encoded;
 use crate::storage::error::StorageError;
-use crate::storage::mutation::{Change, ObjectWrite, RowColumns, SideRow};
+use crate::storage::mutation::{Change, NewRow, ObjectWrite, SideRow};
 use crate::storage::postgres::Resources;
 use crate::storage::resource_version::ResourceVersion;
 use crate::storage::table::GroupResource;
-use crate::storage::types::Stored;
+use crate::storage::types::{Key, Stored};
 
 /// What a transaction has written so far.
 #[derive(Debug, Default)]
@@ -25,9 +26,37 @@ pub(super) struct Written {
     pub(super) changes: Vec<Change>,
     /// Whether any statement that may write has run.
     pub(super) any: bool,
+    /// Which followers are not asked about a new row.
+    spared: HashMap<(GroupResource, Key), &'static [&'static str]>,
 }
 
 impl Written {
+    /// Notes which followers the new rows are not for.
+    pub(super) fn spare(&mut self, rows: &[NewRow]) {
+        let spared = rows.iter().filter(|row| !row.spared.is_empty());
+        self.spared
+            .extend(spared.map(|row| ((row.resource, row.key.clone()), row.spared)));
+    }
+
+    /// The changes that a follower is asked about.
+    pub(super) fn changes_for(&self, follower: &str) -> Cow<'_, [Change]> {
+        if self.spared.is_empty() {
+            return Cow::Borrowed(&self.changes);
+        }
+        let spared = |change: &Change| {
+            let new = change.new.as_ref().filter(|_| change.old.is_none());
+            let spared = new.and_then(|new| self.spared.get(&(change.resource, new.key.clone())));
+            spared.is_some_and(|names| names.contains(&follower))
+        };
+        Cow::Owned(
+            self.changes
+                .iter()
+                .filter(|change| !spared(change))
+                .cloned()
+                .collect(),
+        )
+    }
+
     /// The state that the first event carries.
     pub(super) fn first(&self) -> Option<&Arc<Stored>> {
         self.changes.first().and_then(state)
@@ -98,11 +127,12 @@ impl<'a> Stage<'a> {
         }
     }
 
-    /// Adds an object at its version; its change is noted in `written`.
+    /// Adds an object at its version, and its columns if it is created; its change is noted in `written`.
     pub(super) fn add(
         &mut self,
         write: &mut ObjectWrite,
         version: ResourceVersion,
+        given: &Map<String, Value>,
         written: &mut Written,
     ) -> Result<(), StorageError> {
         let (resource, old) = match write {
@@ -114,7 +144,7 @@ impl<'a> Stage<'a> {
         let table = &self.resources.get(resource)?.table;
         let Encoded {
             stored: state,
-            columns,
+            mut columns,
         } = match write {
             ObjectWrite::Create { object, .. }
             | ObjectWrite::Replace { object, .. }
@@ -129,8 +159,12 @@ impl<'a> Stage<'a> {
             ObjectWrite::Replace { .. } => (&mut rows.replaces, Some(&state), None),
             ObjectWrite::Delete { .. } => (&mut rows.deletes, None, Some(&state)),
         };
-        // A row that goes is found by its key and version.
-        let columns = if new.is_some() { columns } else { Map::new() };
+        if new.is_none() {
+            // A row that goes is found by its key and version.
+            columns.clear();
+        } else if old.is_none() {
+            columns.extend(given.clone());
+        }
         written.changes.push(Change {
             resource,
             old: old.clone(),
@@ -142,8 +176,8 @@ impl<'a> Stage<'a> {
     }
 
     /// Adds columns to rows that are to be created.
-    pub(super) fn add_columns(&mut self, added: Vec<RowColumns>) {
-        let mut added: HashMap<_, _> = added
+    pub(super) fn add_columns(&mut self, new_rows: Vec<NewRow>) {
+        let mut added: HashMap<_, _> = new_rows
             .into_iter()
             .map(|row| ((row.resource, row.key), row.columns))
             .collect();

@@ -3,21 +3,27 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use futures::TryStreamExt;
 use jiff::Timestamp;
-use sqlx::postgres::PgConnection;
-use sqlx::{Executor, Row, SqlSafeStr, SqlStr};
+use serde_json::Map;
+use sqlx::postgres::{PgConnection, PgRow};
+use sqlx::{Either, Executor, Row, SqlSafeStr, SqlStr};
 
-use super::batch::{Answers, Batch};
+use super::Attendants;
+use super::batch::{Answers, Batch, PendingUpdate};
 use super::doubt::Doubt;
-use super::judge::Judge;
+use super::forerunner::Questions;
 use super::set::{Decided, ErasedFollower, SetGroup};
-use super::stage::{Stage, Written, state};
+use super::stage::{Stage, Written};
 use crate::mutant;
 use crate::storage::error::StorageError;
 use crate::storage::metrics::StorageMetrics;
-use crate::storage::mutation::{Change, Versions};
+use crate::storage::mutation::Versions;
 use crate::storage::postgres::{Resources, statement};
 use crate::storage::resource_version::ResourceVersion;
+
+/// Which statement of the lock's tells the newest version and the time.
+const LOCK_STATE: usize = 2;
 
 /// The transaction's first round trip. The lock is its first statement that locks anything, and what
 /// follows sees every commit before it: under READ COMMITTED each statement has its own snapshot.
@@ -42,9 +48,9 @@ pub(super) fn lock_statement(key: i64) -> SqlStr {
 
 /// The parts of one transaction.
 pub(super) struct Transaction<'a> {
-    connection: &'a mut PgConnection,
-    resources: &'a Resources,
-    followers: &'a [Arc<dyn ErasedFollower>],
+    pub(super) connection: &'a mut PgConnection,
+    pub(super) resources: &'a Resources,
+    attendants: &'a Attendants,
     lock: SqlStr,
     metrics: &'a StorageMetrics,
 }
@@ -53,14 +59,14 @@ impl<'a> Transaction<'a> {
     pub(super) const fn new(
         connection: &'a mut PgConnection,
         resources: &'a Resources,
-        followers: &'a [Arc<dyn ErasedFollower>],
+        attendants: &'a Attendants,
         lock: SqlStr,
         metrics: &'a StorageMetrics,
     ) -> Self {
         Self {
             connection,
             resources,
-            followers,
+            attendants,
             lock,
             metrics,
         }
@@ -73,13 +79,17 @@ impl<'a> Transaction<'a> {
         batch: &mut Batch,
         doubt: &mut Option<Doubt>,
     ) -> Result<Answers, StorageError> {
+        let mut questions = self.questions(batch.updates.iter())?;
         let asked = Instant::now();
-        let (mut versions, now) = self.lock().await?;
+        let (mut versions, now, rows) = self.lock(&questions.text()).await?;
+        questions.answers = rows;
         self.metrics.locked(asked);
         let locked = Instant::now();
         let start = versions.last();
         let mut written = Written::default();
-        let answers = self.updates(batch, &mut versions, now, &mut written).await?;
+        let answers = self
+            .updates(batch, questions, &mut versions, now, &mut written)
+            .await?;
         for set in &mut batch.sets {
             self.set(set.as_mut(), &mut versions, now, &mut written).await?;
         }
@@ -102,86 +112,28 @@ impl<'a> Transaction<'a> {
         Ok(answers)
     }
 
-    async fn lock(&mut self) -> Result<(Versions, Timestamp), StorageError> {
-        let rows = sqlx::raw_sql(self.lock.clone())
-            .fetch_all(&mut *self.connection)
-            .await?;
-        let row = rows
-            .last()
-            .ok_or_else(|| StorageError::Database("the version sequence is gone".to_owned()))?;
-        let last: i64 = row.try_get(0)?;
-        let microseconds: i64 = row.try_get(1)?;
-        let now = Timestamp::from_microsecond(microseconds)
-            .map_err(|error| StorageError::Database(format!("the database's clock: {error}")))?;
-        let now = if mutant!("i8-clock-of-the-replica") {
-            Timestamp::now()
-        } else {
-            now
-        };
-        Ok((Versions::after(ResourceVersion::new(last.cast_unsigned())), now))
+    /// What forerunners ask about these updates.
+    pub(super) fn questions<'u>(
+        &self,
+        updates: impl Iterator<Item = &'u PendingUpdate>,
+    ) -> Result<Questions, StorageError> {
+        Questions::about(
+            &self.attendants.forerunners,
+            updates.map(|pending| &pending.update),
+        )
     }
 
-    async fn updates(
+    /// Takes the lock; gives where versions go on, the time, and the answers to the questions.
+    async fn lock(
         &mut self,
-        batch: &mut Batch,
-        versions: &mut Versions,
-        now: Timestamp,
-        written: &mut Written,
-    ) -> Result<Answers, StorageError> {
-        if batch.updates.is_empty() {
-            return Ok(Vec::new());
-        }
-        let mut judge = Judge::read(self.connection, self.resources, &batch.updates, batch.refused).await?;
-        let mut stage = Stage::new(self.resources);
-        let mut answers = Vec::with_capacity(batch.updates.len());
-        for pending in &mut batch.updates {
-            if let Err(error) = judge.accept(&pending.update) {
-                answers.push(Err(error));
-                continue;
-            }
-            let own = written.changes.len();
-            pending.date(now);
-            let update = &mut pending.update;
-            for write in std::iter::once(&mut update.object).chain(&mut update.further.objects) {
-                stage.add(write, versions.draw(), written)?;
-            }
-            update
-                .further
-                .rows
-                .iter()
-                .cloned()
-                .for_each(|row| stage.add_side(row));
-            let made = state(&written.changes[own]);
-            answers.push(
-                made.cloned()
-                    .ok_or_else(|| StorageError::Database("a change of nothing".to_owned())),
-            );
-        }
-        self.precede(&mut stage, versions, now, written).await?;
-        stage.execute(self.connection, written).await?;
-        Ok(answers)
-    }
-
-    /// Followers that add to what is about to be written.
-    async fn precede(
-        &mut self,
-        stage: &mut Stage<'_>,
-        versions: &mut Versions,
-        now: Timestamp,
-        written: &mut Written,
-    ) -> Result<(), StorageError> {
-        for mut group in groups(self.followers, true, &written.changes)? {
-            let decided = self.decide(group.as_mut(), versions, now).await?;
-            if !decided.objects.is_empty() {
-                let name = group.name();
-                return Err(StorageError::Database(format!(
-                    "{name} wrote objects before those it follows"
-                )));
-            }
-            stage.add_columns(decided.columns);
-            decided.rows.into_iter().for_each(|row| stage.add_side(row));
-        }
-        Ok(())
+        questions: &str,
+    ) -> Result<(Versions, Timestamp, Vec<Vec<String>>), StorageError> {
+        let text = statement(format!("{}{}", self.lock.as_str(), questions));
+        let mut results = results(self.connection, text).await?.into_iter();
+        let state = results.nth(LOCK_STATE).unwrap_or_default();
+        let (versions, now) = start(&state)?;
+        let answers = results.map(|rows| texts(&rows)).collect::<Result<_, _>>()?;
+        Ok((versions, now, answers))
     }
 
     /// Runs the statement of a set mutation, and lets it decide.
@@ -195,12 +147,7 @@ impl<'a> Transaction<'a> {
             .bind(set.inputs())
             .fetch_all(&mut *self.connection)
             .await?;
-        // Text and json look the same on the wire.
-        let rows = rows
-            .iter()
-            .map(|row| row.try_get_unchecked(0))
-            .collect::<Result<Vec<String>, _>>()?;
-        set.decide(&rows, versions, now)
+        set.decide(&texts(&rows)?, versions, now)
     }
 
     async fn set(
@@ -223,7 +170,7 @@ impl<'a> Transaction<'a> {
                 )));
             }
             drawn = object.version;
-            stage.add(&mut object.write, object.version, written)?;
+            stage.add(&mut object.write, object.version, &Map::new(), written)?;
         }
         decided.rows.into_iter().for_each(|row| stage.add_side(row));
         stage.execute(self.connection, written).await
@@ -236,7 +183,7 @@ impl<'a> Transaction<'a> {
         now: Timestamp,
         written: &mut Written,
     ) -> Result<(), StorageError> {
-        for mut group in groups(self.followers, false, &written.changes)? {
+        for mut group in groups(&self.attendants.followers, written)? {
             self.set(group.as_mut(), versions, now, written).await?;
         }
         Ok(())
@@ -262,16 +209,48 @@ impl<'a> Transaction<'a> {
     }
 }
 
-/// What the changes ask of the followers that run before, or of those that run after.
+/// What the changes ask of the followers.
 fn groups(
     followers: &[Arc<dyn ErasedFollower>],
-    preceding: bool,
-    changes: &[Change],
+    written: &Written,
 ) -> Result<Vec<Box<dyn SetGroup>>, StorageError> {
-    let asked = followers
+    followers
         .iter()
-        .filter(|follower| follower.precedes() == preceding);
-    asked
-        .filter_map(|follower| follower.group(changes).transpose())
+        .filter_map(|follower| follower.group(&written.changes_for(follower.name())).transpose())
         .collect()
+}
+
+/// Runs a text of statements without parameters; gives the rows of each.
+async fn results(connection: &mut PgConnection, text: SqlStr) -> Result<Vec<Vec<PgRow>>, StorageError> {
+    let mut stream = sqlx::raw_sql(text).fetch_many(connection);
+    let (mut results, mut rows) = (Vec::new(), Vec::new());
+    while let Some(next) = stream.try_next().await? {
+        match next {
+            Either::Right(row) => rows.push(row),
+            Either::Left(_) => results.push(std::mem::take(&mut rows)),
+        }
+    }
+    Ok(results)
+}
+
+/// The text of each row. Text and json look the same on the wire.
+fn texts(rows: &[PgRow]) -> Result<Vec<String>, sqlx::Error> {
+    rows.iter().map(|row| row.try_get_unchecked(0)).collect()
+}
+
+/// Where versions go on, and what time it is.
+fn start(state: &[PgRow]) -> Result<(Versions, Timestamp), StorageError> {
+    let row = state
+        .first()
+        .ok_or_else(|| StorageError::Database("the version sequence is gone".to_owned()))?;
+    let last: i64 = row.try_get(0)?;
+    let microseconds: i64 = row.try_get(1)?;
+    let now = Timestamp::from_microsecond(microseconds)
+        .map_err(|error| StorageError::Database(format!("the database's clock: {error}")))?;
+    let now = if mutant!("i8-clock-of-the-replica") {
+        Timestamp::now()
+    } else {
+        now
+    };
+    Ok((Versions::after(ResourceVersion::new(last.cast_unsigned())), now))
 }
