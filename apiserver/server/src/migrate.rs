@@ -38,6 +38,12 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
         include_str!("../../../migrations/0004_idempotency_index.up.sql"),
         include_str!("../../../migrations/0004_idempotency_index.down.sql"),
     ),
+    (
+        5,
+        "name_history",
+        include_str!("../../../migrations/0005_name_history.up.sql"),
+        include_str!("../../../migrations/0005_name_history.down.sql"),
+    ),
 ];
 
 /// The migrations of schema `work`; their own table lies beside it, so that dropping the schema in the

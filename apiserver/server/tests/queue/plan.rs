@@ -28,6 +28,8 @@ select 'ns-1', 'order-' || n, gen_random_uuid(), n, repeat(md5(n::text), 40), cl
     case n % 10 when 2 then clock_timestamp() + interval '1 hour' end,
     3600, 3, 0, 60, 0, false, 0, false, false, 1, n / 50, clock_timestamp() - interval '1 hour'
 from generate_series(1, 60000) n;
+insert into work.work_order_keys (order_uid, namespace, namespace_uid, order_name, spec_hash, log_name, completed_at)
+select gen_random_uuid(), 'ns-1', 'u', 'order-1', '', 'log-' || n, clock_timestamp() from generate_series(1, 20000) n;
 insert into work.work_leases (order_uid, fence, agent, holder, attempt, lease_seconds, expires_at, keeps)
 select id, fence, claimed_by, 'p', 1, 60, clock_timestamp() + interval '60 seconds', false from work.work_orders where status = 'CLAIMED';
 insert into work.attempts (order_uid, attempt, agent, holder, fence, claimed_at, object)
@@ -103,11 +105,11 @@ async fn explain(connection: &mut PgConnection, index: usize, input: &str) -> Ve
         .unwrap()
 }
 
-/// How many rows a line of a plan says were read and left out, or read from the orders.
+/// How many rows a line of a plan says were read and left out, or read from the orders and their keys.
 fn rows_passed(line: &str) -> Option<u64> {
     if let Some((_, removed)) = line.split_once("Filter: ") {
         return removed.trim().parse().ok();
     }
-    let (_, read) = line.split_once(" on work_orders")?.1.split_once("actual rows=")?;
+    let (_, read) = line.split_once(" on work_order")?.1.split_once("actual rows=")?;
     read.split(' ').next()?.parse().ok()
 }
