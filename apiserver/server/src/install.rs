@@ -22,7 +22,7 @@ use crate::registry::work_order::{
 };
 use crate::registry::work_order_log::{self, WorkOrderLogStrategy};
 
-/// The storage of all resources, with the followers of the queue.
+/// The storage of all resources, with the forerunner and the followers of the queue.
 #[must_use]
 pub fn storage(database: PgConnectOptions, metrics: &QueueMetrics) -> StorageBuilder {
     let builder = Storage::builder(StorageOptions::new(database))

@@ -131,13 +131,14 @@ impl StorageBuilder {
         let pool = postgres::pool(&options);
         let committed = Arc::new(Notify::new());
 
+        let attendants = Arc::new(self.attendants);
         let history = Arc::new(History::new(&options, self.mark));
 
         let announce = vec![Arc::clone(&gate.wake), Arc::clone(&committed)];
         let writer = Writer::new(
             Arc::clone(&options),
             Arc::clone(&resources),
-            self.attendants,
+            Arc::clone(&attendants),
             Arc::clone(&history),
             announce,
             Arc::clone(&metrics),
@@ -181,6 +182,7 @@ impl StorageBuilder {
             options,
             resources,
             cachers,
+            attendants,
             queue,
             gate,
             metrics,

@@ -228,7 +228,7 @@ impl StorageMetrics {
         registry.register(
             "apiserver_postgres_writer_lock_wait_seconds",
             &[],
-            "Time until a transaction had the lock that orders the writes of all replicas, and what it asks first",
+            "Time until a transaction had the lock that orders the writes of all replicas, and until what it asks first was answered",
             self.lock_wait.clone(),
         );
         registry.register(

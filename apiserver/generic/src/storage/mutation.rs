@@ -148,7 +148,8 @@ pub struct NewRow {
     /// Values by name for columns of its row that are not made from it: some of
     /// [`creation_columns`](super::ResourceTable::creation_columns) and of its companions.
     pub columns: Map<String, Value>,
-    /// The names of followers that have nothing to do for it: they are not asked.
+    /// The names of followers that have nothing to do for it: they are not asked, unless set mutations that may change
+    /// that share the batch.
     pub spared: &'static [&'static str],
     /// What its creator is told once it is created.
     pub warnings: Vec<String>,
@@ -216,7 +217,7 @@ pub trait Follower: SetMutation<Output = ()> {
 /// the batch. It writes no objects, but may give the new rows columns with their first write, which costs
 /// nothing beside changing the row once more. Objects that set mutations create have no forerunner.
 pub trait Forerunner: SetMutation<Output = ()> {
-    /// What a new object asks for. It stands in the text of a statement, which the database may log: nothing of it is
-    /// secret. The rows may answer for more inputs than are decided on: those of refused updates are left out.
+    /// What a new object asks for. It stands in the text of a statement, which the database may log, so nothing of it
+    /// is secret. The rows may answer for more inputs than are decided on: those of refused updates are left out.
     fn input(&self, resource: GroupResource, object: &Object) -> Option<Self::Input>;
 }

@@ -16,12 +16,13 @@ use super::metrics::StorageMetrics;
 use super::mutation::{ObjectWrite, SetMutation, Update};
 use super::options::StorageOptions;
 use super::postgres::epoch::History;
-use super::postgres::writer::{Answer, Group, Operation, PendingUpdate};
+use super::postgres::writer::{self, Answer, Attendants, Group, Operation, PendingUpdate};
 use super::postgres::{Resource, Resources, unreachable};
 use super::resource_version::ResourceVersion;
 use super::table::GroupResource;
 use super::tailer::{Cachers, Gate};
 use super::types::{Freshness, Stored};
+use crate::object::Object;
 
 /// Versioned objects in PostgreSQL. Clones share one writer, one tailer and the watch caches.
 #[derive(Clone)]
@@ -33,6 +34,7 @@ pub(super) struct Inner {
     pub(super) options: Arc<StorageOptions>,
     pub(super) resources: Arc<Resources>,
     pub(super) cachers: Arc<Cachers>,
+    pub(super) attendants: Arc<Attendants>,
     pub(super) queue: mpsc::Sender<Operation>,
     pub(super) gate: Arc<Gate>,
     pub(super) metrics: Arc<StorageMetrics>,
@@ -54,7 +56,7 @@ impl fmt::Debug for Storage {
 }
 
 impl Storage {
-    /// A storage to be given its resources and followers.
+    /// A storage to be given its resources, forerunners and followers.
     #[must_use]
     pub fn builder(options: StorageOptions) -> StorageBuilder {
         StorageBuilder::new(options)
@@ -119,6 +121,24 @@ impl Storage {
     pub async fn create_object(&self, update: Update) -> Result<(Arc<Stored>, Vec<String>), StorageError> {
         let answer = self.write(update).await?;
         Ok((answer.stored, answer.warnings))
+    }
+
+    /// What the creator of an object would be told if it were created now.
+    ///
+    /// # Errors
+    /// `Unreachable` when the database does not answer.
+    pub async fn foretell(
+        &self,
+        resource: GroupResource,
+        object: &Object,
+    ) -> Result<Vec<String>, StorageError> {
+        writer::foretell(
+            &self.inner.attendants.forerunners,
+            resource,
+            object,
+            &self.inner.pool,
+        )
+        .await
     }
 
     async fn write(&self, update: Update) -> Result<Answer, StorageError> {

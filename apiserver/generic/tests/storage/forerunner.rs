@@ -11,9 +11,10 @@ use generic_apiserver::storage::{
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::{Map, json};
+use sqlx::Executor;
 
 use crate::fixture::{Fixture, NOTES, Notes, alone, creation, key, object, replacement, replica};
-use crate::set::tag;
+use crate::set::{Answer, Take, request, tag};
 
 /// Gives each new note a place: how many notes there were before the batch.
 struct Usher;
@@ -123,10 +124,16 @@ impl Follower for Herald {
     }
 }
 
+fn attended(builder: StorageBuilder) -> StorageBuilder {
+    builder.forerunner(Arc::new(Usher)).follower(Arc::new(Herald))
+}
+
 #[tokio::test]
 async fn a_forerunner_says_whom_a_new_row_does_not_concern_and_what_its_creator_is_told() {
     let fixture = Fixture::new().await;
-    let attended = |builder: StorageBuilder| builder.forerunner(Arc::new(Usher)).follower(Arc::new(Herald));
+    // A backslash would hide the end of a literal.
+    let odd = "do $$ begin execute format('alter database %I set standard_conforming_strings = off', current_database()); end $$";
+    fixture.storage.pool().execute(odd).await.unwrap();
     let storage = replica(&fixture.database, |_| {}, attended);
 
     let names = ["loud", "quiet", "it's \\ loud"];
@@ -149,6 +156,39 @@ async fn a_forerunner_says_whom_a_new_row_does_not_concern_and_what_its_creator_
             .await,
         3
     );
+}
+
+#[tokio::test]
+async fn nobody_is_spared_what_set_mutations_may_have_changed() {
+    let fixture = Fixture::new().await;
+    let storage = replica(&fixture.database, |_| {}, attended);
+    let take = Arc::new(Take::default());
+
+    let create = storage.create("quiet", "red");
+    let (_, answer) = tokio::join!(create, storage.run(&take, request("quiet", "me")));
+
+    assert!(
+        matches!(answer, Ok(Answer::Taken(..))),
+        "not in one batch: {answer:?}"
+    );
+    assert_eq!(
+        fixture
+            .count("select count(*) from tags where tag = 'heralded'")
+            .await,
+        1
+    );
+}
+
+#[tokio::test]
+async fn what_a_creator_would_be_told_is_foretold() {
+    let fixture = Fixture::new().await;
+    let storage = replica(&fixture.database, |_| {}, attended);
+    let told = storage
+        .foretell(NOTES, &object(&key("a"), json!({})))
+        .await
+        .unwrap();
+    assert_eq!(told, ["a is placed"]);
+    assert_eq!(fixture.count("select count(*) from tags").await, 0);
 }
 
 #[tokio::test]

@@ -1,4 +1,5 @@
-//! The side rows of the queue: one statement per kind of row, each with the rows as `$1::json`.
+//! The side rows of the queue: one statement per kind of row, each with the rows as `$1::json`; and the companions of
+//! new orders, over their rows `r`.
 //!
 //! None of them takes a lock but on the rows it names. Renewals and the sweeper
 //! never wait for one lease row while they hold another, so that the writer may lock them in any order. Rows are named by `= any (array(..))` besides the join: a plan that was made

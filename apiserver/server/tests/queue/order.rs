@@ -4,6 +4,7 @@ use brokkr_apis::work::v1alpha1::{FailureScope, TargetTerm};
 use brokkr_apiserver::queue::claim::{ClaimRefusal, Grant};
 use brokkr_apiserver::registry::agent::table::AGENTS;
 use brokkr_apiserver::registry::work_order::table::WORK_ORDERS;
+use futures::future::join_all;
 use generic_apiserver::object::Object;
 use generic_apiserver::storage::{Freshness, Key, ObjectWrite, Update, Writes};
 
@@ -215,6 +216,20 @@ async fn order_left_to_another_agent_does_not_hide_those_behind_it() {
 
     assert_eq!(names(&fixture.claim("east", 1).await), ["behind"]);
     assert_eq!(names(&fixture.claim("west", 1).await), ["retried"]);
+}
+
+#[tokio::test]
+async fn orders_of_one_batch_count_as_turns_of_their_namespace() {
+    let fixture = Fixture::new().await;
+    fixture.order("first").await;
+    join_all(["a", "b", "c"].map(|name| fixture.order(name))).await;
+    fixture.order("last").await;
+    let last = "select turn from work.work_orders where name = 'last'";
+    assert_eq!(fixture.count(last).await, 5);
+    assert_eq!(
+        fixture.count("select last_turn from work.namespace_turns").await,
+        5
+    );
 }
 
 #[tokio::test]

@@ -123,6 +123,10 @@ async fn of_many_orders_with_one_key_one_is_stored() {
 #[tokio::test]
 async fn without_a_key_work_runs_again_and_the_user_is_told() {
     let fixture = done().await;
+    let mut dry = context(USER);
+    dry.dry_run = true;
+    fixture.create_as(&dry, "a", json!({})).await.unwrap();
+    assert!(dry.warnings()[0].contains("runs again"), "{:?}", dry.warnings());
     let ctx = context(USER);
     fixture.create_as(&ctx, "a", json!({})).await.unwrap();
     assert!(ctx.warnings()[0].contains("runs again"), "{:?}", ctx.warnings());
@@ -157,8 +161,8 @@ async fn earlier_orders_of_a_name_are_looked_up_and_not_sought_among_all() {
     fixture
         .sql(
             "insert into work.work_order_keys (order_uid, namespace, namespace_uid, order_name, spec_hash, log_name)
-             select gen_random_uuid(), k.namespace, k.namespace_uid, 'old-' || n, '', 'log-' || n
-             from generate_series(1, 20000) n, (select * from work.work_order_keys limit 1) k",
+             select gen_random_uuid(), k.namespace, k.namespace_uid, case n % 2 when 0 then 'late-5' else 'old-' || n end, '', 'log-' || n
+             from generate_series(1, 40000) n, (select * from work.work_order_keys limit 1) k",
         )
         .await;
     for n in 0..10 {

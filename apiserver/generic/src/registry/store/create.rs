@@ -61,29 +61,32 @@ impl<S: Strategy> Store<S> {
     async fn insert(&self, ctx: &RequestContext, typed: &S::Kind) -> Result<Object, RegistryError> {
         let object = Self::untyped(typed)?;
         let further = self.strategy.further(ctx, None, Some(typed))?;
-        if ctx.dry_run {
-            return self.dry_insert(object).await;
-        }
-        let write = ObjectWrite::Create {
-            resource: self.resource,
-            object,
+        let (object, warnings) = if ctx.dry_run {
+            self.dry_insert(object).await?
+        } else {
+            let update = Update {
+                object: ObjectWrite::Create {
+                    resource: self.resource,
+                    object,
+                },
+                further,
+            };
+            let created = self.storage.create_object(update).await;
+            let (stored, warnings) = created.map_err(|error| self.refused(error, typed))?;
+            (super::object_of(&stored)?, warnings)
         };
-        let update = Update {
-            object: write,
-            further,
-        };
-        let created = self.storage.create_object(update).await;
-        let (stored, warnings) = created.map_err(|error| self.refused(error, typed))?;
         warnings.into_iter().for_each(|warning| ctx.warn(warning));
-        super::object_of(&stored)
+        Ok(object)
     }
 
-    /// A dry run finds out whether the name is taken and stores nothing; its time is not the storage's.
-    async fn dry_insert(&self, mut object: Object) -> Result<Object, RegistryError> {
+    /// A dry run finds out whether the name is taken, and what the client would be told, and stores nothing; its
+    /// time is not the storage's.
+    async fn dry_insert(&self, mut object: Object) -> Result<(Object, Vec<String>), RegistryError> {
+        let warnings = self.storage.foretell(self.resource, &object).await?;
         object.metadata.creation_timestamp = Some(Time(whole_seconds(Timestamp::now())));
         let key = key_of(&object);
         match self.storage.get(self.resource, &key, Freshness::Latest).await {
-            Err(StorageError::NotFound(_)) => Ok(object),
+            Err(StorageError::NotFound(_)) => Ok((object, warnings)),
             Err(other) => Err(other.into()),
             Ok(present) => {
                 let terminating = present.metadata.deletion_timestamp.is_some();

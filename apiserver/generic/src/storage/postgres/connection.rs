@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
-use sqlx::{Connection, Executor};
+use sqlx::{ConnectOptions, Connection, Executor};
 
 use crate::mutant;
 use crate::storage::error::StorageError;
@@ -27,7 +27,9 @@ const STEADY_PLANS: [(&str, &str); 4] = [
 pub(crate) async fn connect(options: &StorageOptions, purpose: &str) -> Result<PgConnection, StorageError> {
     let connect = session(options)
         .options(STEADY_PLANS)
-        .application_name(&format!("apiserver-{purpose}"));
+        .application_name(&format!("apiserver-{purpose}"))
+        // Inputs of forerunners stand in the texts of statements.
+        .disable_statement_logging();
     let connecting = async {
         let mut connection = PgConnection::connect_with(&connect).await?;
         if mutant!("i9-commits-not-flushed") {

@@ -1,4 +1,5 @@
-//! The doorbell: a follower of every batch that raises `status.wake` of the agents concerned.
+//! The doorbell: a follower of batches that raises `status.wake` of the agents concerned. New orders have none while
+//! nobody is idle.
 //!
 //! Orders that have become claimable ring idle agents that match, as many as there are orders; a claim
 //! that is to end, or that somebody else has ended, rings its holder. A ring is an event of the Agent

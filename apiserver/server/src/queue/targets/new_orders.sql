@@ -26,7 +26,7 @@ order by o.turn
 limit 1)
 union all
 -- The ring asks more exactly whom; most new orders find nobody idle.
-(select json_build_object('idle', true)::text from work.idle_agents where rung_at is null limit 1)
+(select json_build_object('idle', true)::text from work.idle_agents where rung_at is null and limited_user is null limit 1)
 union all
 -- Work with a key is done once; without one, as often as an order asks for it.
 select json_build_object('earlier', json_build_object('uid', i.uid, 'entry', e.log_name))::text

@@ -7,18 +7,23 @@ use std::fmt::Write;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use sqlx::SqlStr;
+use sqlx::postgres::PgPool;
+use sqlx::{SqlSafeStr, SqlStr};
 
 use super::set::{Decided, Group, SetGroup};
+use super::transaction::texts;
+use crate::object::Object;
 use crate::storage::error::StorageError;
 use crate::storage::mutation::{Forerunner, ObjectWrite, Update, Versions};
 use crate::storage::postgres::statement;
+use crate::storage::resource_version::ResourceVersion;
+use crate::storage::table::GroupResource;
 
 /// A forerunner without its type.
 pub(crate) trait ErasedForerunner: Send + Sync {
     fn statement(&self) -> &'static str;
     /// The group that the objects to be created ask for, if any.
-    fn group(&self, writes: &[&ObjectWrite]) -> Result<Option<Box<dyn SetGroup>>, StorageError>;
+    fn group(&self, new: &[(GroupResource, &Object)]) -> Result<Option<Box<dyn SetGroup>>, StorageError>;
 }
 
 /// A forerunner of a known type.
@@ -29,17 +34,36 @@ impl<F: Forerunner> ErasedForerunner for ForerunnerOf<F> {
         self.0.statement()
     }
 
-    fn group(&self, writes: &[&ObjectWrite]) -> Result<Option<Box<dyn SetGroup>>, StorageError> {
-        let input = |write: &&ObjectWrite| match write {
-            ObjectWrite::Create { resource, object } => self.0.input(*resource, object),
-            ObjectWrite::Replace { .. } | ObjectWrite::Delete { .. } => None,
-        };
-        let inputs: Vec<_> = writes.iter().filter_map(input).collect();
+    fn group(&self, new: &[(GroupResource, &Object)]) -> Result<Option<Box<dyn SetGroup>>, StorageError> {
+        let inputs = new
+            .iter()
+            .filter_map(|(resource, object)| self.0.input(*resource, object));
+        let inputs: Vec<_> = inputs.collect();
         if inputs.is_empty() {
             return Ok(None);
         }
         Ok(Some(Box::new(Group::new(Arc::clone(&self.0), inputs)?)))
     }
+}
+
+/// What the creator of an object would be told by now; nothing is locked.
+pub(crate) async fn foretell(
+    forerunners: &[Arc<dyn ErasedForerunner>],
+    resource: GroupResource,
+    object: &Object,
+    pool: &PgPool,
+) -> Result<Vec<String>, StorageError> {
+    let mut told = Vec::new();
+    for forerunner in forerunners {
+        if let Some(mut group) = forerunner.group(&[(resource, object)])? {
+            let query = sqlx::query(forerunner.statement().into_sql_str()).bind(group.inputs());
+            let rows = texts(&query.fetch_all(pool).await?)?;
+            let mut versions = Versions::after(ResourceVersion::ZERO);
+            let decided = group.decide(&rows, &mut versions, Timestamp::now())?;
+            told.extend(decided.new_rows.into_iter().flat_map(|row| row.warnings));
+        }
+    }
+    Ok(told)
 }
 
 /// One statement for each, which prepares it for [`Questions::text`].
@@ -56,7 +80,7 @@ pub(super) struct Questions {
     /// One per forerunner; `None` = it has nothing to ask.
     pub(super) groups: Vec<Option<Box<dyn SetGroup>>>,
     /// The rows of each statement of [`Self::text`]; they may answer for more than is decided on.
-    pub(super) answers: Vec<Vec<String>>,
+    pub(super) rows: Vec<Vec<String>>,
 }
 
 impl Questions {
@@ -64,13 +88,18 @@ impl Questions {
         forerunners: &[Arc<dyn ErasedForerunner>],
         updates: impl Iterator<Item = &'u Update>,
     ) -> Result<Self, StorageError> {
-        let writes: Vec<_> = updates
-            .flat_map(|update| std::iter::once(&update.object).chain(&update.further.objects))
+        let writes =
+            updates.flat_map(|update| std::iter::once(&update.object).chain(&update.further.objects));
+        let new: Vec<_> = writes
+            .filter_map(|write| match write {
+                ObjectWrite::Create { resource, object } => Some((*resource, object)),
+                ObjectWrite::Replace { .. } | ObjectWrite::Delete { .. } => None,
+            })
             .collect();
-        let groups = forerunners.iter().map(|forerunner| forerunner.group(&writes));
+        let groups = forerunners.iter().map(|forerunner| forerunner.group(&new));
         Ok(Self {
             groups: groups.collect::<Result<_, _>>()?,
-            answers: Vec::new(),
+            rows: Vec::new(),
         })
     }
 
@@ -96,7 +125,7 @@ impl Questions {
         versions: &mut Versions,
         now: Timestamp,
     ) -> Result<Vec<Decided>, StorageError> {
-        let asking = self.groups.iter_mut().zip(&self.answers);
+        let asking = self.groups.iter_mut().zip(&self.rows);
         asking
             .filter_map(|(group, rows)| Some(group.as_mut()?.decide(rows, versions, now)))
             .collect()

@@ -32,7 +32,7 @@ use tokio_util::sync::CancellationToken;
 pub(crate) use self::batch::{Answer, Operation, PendingUpdate};
 use self::batch::{Answers, Batch, Collector};
 use self::doubt::Doubt;
-pub(crate) use self::forerunner::{ErasedForerunner, ForerunnerOf};
+pub(crate) use self::forerunner::{ErasedForerunner, ForerunnerOf, foretell};
 pub(crate) use self::set::{ErasedFollower, FollowerOf, Group};
 use self::transaction::Transaction;
 use super::epoch::History;
@@ -58,7 +58,7 @@ pub(crate) struct Attendants {
 pub(crate) struct Writer {
     options: Arc<StorageOptions>,
     resources: Arc<Resources>,
-    attendants: Attendants,
+    attendants: Arc<Attendants>,
     lock: SqlStr,
     history: Arc<History>,
     /// Told after each commit: the tailer here, and whoever nudges the other replicas.
@@ -76,7 +76,7 @@ impl Writer {
     pub(crate) fn new(
         options: Arc<StorageOptions>,
         resources: Arc<Resources>,
-        attendants: Attendants,
+        attendants: Arc<Attendants>,
         history: Arc<History>,
         committed: Vec<Arc<Notify>>,
         metrics: Arc<StorageMetrics>,

@@ -49,7 +49,7 @@ pub(crate) struct Group<M: SetMutation> {
     inputs: Vec<M::Input>,
     /// The inputs, each as JSON.
     encoded: Vec<String>,
-    /// One per input; none for a follower.
+    /// One per input; none for followers and forerunners.
     replies: Vec<oneshot::Sender<Result<M::Output, StorageError>>>,
     outputs: Vec<M::Output>,
 }

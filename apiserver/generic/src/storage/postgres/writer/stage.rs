@@ -40,7 +40,7 @@ impl Written {
 
     /// The changes that a follower is asked about.
     pub(super) fn changes_for(&self, follower: &str) -> Cow<'_, [Change]> {
-        if self.spared.is_empty() {
+        if !self.spared.values().any(|names| names.contains(&follower)) {
             return Cow::Borrowed(&self.changes);
         }
         let spared = |change: &Change| {

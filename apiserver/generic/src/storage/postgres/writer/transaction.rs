@@ -82,7 +82,7 @@ impl<'a> Transaction<'a> {
         let mut questions = self.questions(batch.updates.iter())?;
         let asked = Instant::now();
         let (mut versions, now, rows) = self.lock(&questions.text()).await?;
-        questions.answers = rows;
+        questions.rows = rows;
         self.metrics.locked(asked);
         let locked = Instant::now();
         let start = versions.last();
@@ -234,7 +234,7 @@ async fn results(connection: &mut PgConnection, text: SqlStr) -> Result<Vec<Vec<
 }
 
 /// The text of each row. Text and json look the same on the wire.
-fn texts(rows: &[PgRow]) -> Result<Vec<String>, sqlx::Error> {
+pub(super) fn texts(rows: &[PgRow]) -> Result<Vec<String>, sqlx::Error> {
     rows.iter().map(|row| row.try_get_unchecked(0)).collect()
 }
 

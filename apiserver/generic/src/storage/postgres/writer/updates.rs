@@ -40,7 +40,11 @@ impl Transaction<'_> {
         }
         for decided in questions.decide(versions, now)? {
             tell(&decided.new_rows, &batch.updates, &mut answers);
-            prepare(decided, &mut stage, written)?;
+            // Whoever asks for work in the same batch may be idle after it.
+            if batch.sets.is_empty() {
+                written.spare(&decided.new_rows);
+            }
+            stage_decided(decided, &mut stage)?;
         }
         stage.execute(self.connection, written).await?;
         Ok(answers)
@@ -87,11 +91,10 @@ fn tell(new_rows: &[NewRow], updates: &[PendingUpdate], answers: &mut Answers) {
 }
 
 /// Adds what a forerunner has decided to what is about to be written.
-fn prepare(decided: Decided, stage: &mut Stage<'_>, written: &mut Written) -> Result<(), StorageError> {
+fn stage_decided(decided: Decided, stage: &mut Stage<'_>) -> Result<(), StorageError> {
     if !decided.objects.is_empty() {
         return Err(StorageError::Database("a forerunner wrote objects".to_owned()));
     }
-    written.spare(&decided.new_rows);
     stage.add_columns(decided.new_rows);
     decided.rows.into_iter().for_each(|row| stage.add_side(row));
     Ok(())
