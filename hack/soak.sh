@@ -128,7 +128,7 @@ report() {
   cat >"${REPORT}" <<TEXT
 # Soak, ${DAY}
 
-\`hack/soak.sh --seed ${BROKKR_SOAK_SEED} ${chosen[*]}\` at commit $(git rev-parse --short HEAD)$(git diff --quiet HEAD -- || echo ", with changes").
+\`hack/soak.sh --seed ${BROKKR_SOAK_SEED} ${chosen[*]}\` at commit $(git rev-parse --short HEAD)$(git diff --quiet HEAD -- . ':!docs/reports' || echo ", with changes").
 
 Machine: $(nproc) processors ($(sed -nE 's/^model name\s*: //p' /proc/cpuinfo | head -n 1)), $(awk '/MemTotal/ { printf "%.1f GiB", $2 / 1048576 }' /proc/meminfo), load $(cut -d ' ' -f 1-3 /proc/loadavg) at the end;
 $("$(postgres_bin)/postgres" --version); debug build.
