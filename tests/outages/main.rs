@@ -18,7 +18,8 @@ const AGENTS: [&str; 2] = ["local", "local-2"];
 
 static INSTALLATION: OnceCell<Installation> = OnceCell::const_new();
 
-/// One outage at a time.
+/// One outage at a time. That of kube-apiserver comes last, by the names of the tests, where they do not all start
+/// together: the controllers of others back off for a while after it.
 static OUTAGE: Mutex<()> = Mutex::const_new(());
 
 async fn installation() -> &'static Installation {
@@ -183,7 +184,7 @@ async fn no_attempt_is_lost_while_kube_apiserver_is_away() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_replica_away_is_not_noticed() {
+async fn a_replica_away_is_not_noticed() {
     let _alone = OUTAGE.lock().await;
     let installation = installation().await;
     let (_, lease_seconds) = sizes();
