@@ -215,8 +215,7 @@ impl Cluster {
             .to_owned();
         let children = std::fs::read_to_string(format!("/proc/{postmaster}/task/{postmaster}/children"))?;
         // The postmaster first: it starts no further process then.
-        let kill = Command::new("kill").args(["-s", signal, &postmaster]).status()?;
-        ensure!(kill.success(), "the server was not signalled");
+        send(signal, &postmaster)?;
         // A child that has ended meanwhile is not missed.
         let _ = Command::new("kill")
             .args(["-s", signal])
@@ -263,6 +262,13 @@ impl Drop for Cluster {
         }
         let _ = std::fs::remove_dir_all(&self.directory);
     }
+}
+
+/// Sends a signal to one process.
+pub(crate) fn send(signal: &str, pid: &str) -> Result<()> {
+    let kill = Command::new("kill").args(["-s", signal, pid]).status()?;
+    ensure!(kill.success(), "process {pid} was not signalled");
+    Ok(())
 }
 
 /// Where initdb and postgres are: Debian keeps them out of the search path, one folder per version.

@@ -14,7 +14,7 @@ use std::str::FromStr;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, Connection};
 
@@ -133,6 +133,20 @@ impl TestPostgres {
     /// When this is not a private cluster, or it does not run.
     pub fn freeze(&mut self) -> Result<()> {
         self.private()?.signal_all("STOP")
+    }
+
+    /// Freezes one of the server's own processes, named as in `pg_stat_activity.backend_type`.
+    ///
+    /// # Errors
+    /// When this is not a private cluster, or no such process runs.
+    pub async fn freeze_process(&self, backend_type: &str) -> Result<()> {
+        ensure!(self.cluster.is_some(), "somebody's server is not frozen");
+        let mut connection = PgConnection::connect_with(&self.connect).await?;
+        let pid: i32 = sqlx::query_scalar("select pid from pg_stat_activity where backend_type = $1")
+            .bind(backend_type)
+            .fetch_one(&mut connection)
+            .await?;
+        cluster::send("STOP", &pid.to_string())
     }
 
     /// Lets a frozen server go on.

@@ -192,6 +192,7 @@ pub(crate) fn replica(
     build: impl FnOnce(StorageBuilder) -> StorageBuilder,
 ) -> Storage {
     let mut options = StorageOptions::new(database.connect_options());
+    options.freshness_timeout = SOON;
     set(&mut options);
     let builder = Storage::builder(options).resource(notes()).resource(entries());
     build(builder).start(&CancellationToken::new())
