@@ -32,7 +32,8 @@ STATE_DIR=$(mktemp -d "${TMPDIR:-/tmp}/brokkr-test.XXXXXX")
 LOG_DIR=${STATE_DIR}/logs
 mkdir -p "${LOG_DIR}"
 trap 'rm -rf "${STATE_DIR}"' EXIT
-for part in steps prerequisites control-plane; do
+trap 'exit 130' INT TERM
+for part in steps processes prerequisites control-plane; do
   # shellcheck source=/dev/null
   source "${ROOT}/hack/lib/${part}.sh"
 done
@@ -115,15 +116,24 @@ mutants() { hack/mutants.sh; }
 
 controlplane() { build_control_plane && go_tests; }
 
-# Most of the last tests wait for others: for controllers, deadlines, kubectl. They do that together.
+# The three mostly wait for others: for controllers, deadlines, kubectl. They do that beside one another; what the
+# latter two say is shown when the first has ended.
 e2e() {
   build_control_plane &&
     debian_kubectl >/dev/null &&
-    cargo build --workspace --bins --locked --quiet || return 1
-  local code=0
-  cargo test --workspace --locked --test install || code=1
+    cargo build --workspace --bins --locked --quiet &&
+    cargo test --workspace --locked --no-run --quiet --test e2e --test install --test outages || return 1
+  # Jobs in the background ignore Ctrl-C.
+  trap 'end_children; exit 130' INT TERM
+  local code=0 target lanes=()
+  for target in install outages; do
+    cargo test --workspace --locked --test "${target}" >"${LOG_DIR}/${target}.log" 2>&1 &
+    lanes+=($!)
+  done
   cargo test --workspace --locked --test e2e -- --test-threads 8 || code=1
-  cargo test --workspace --locked --test outages || code=1
+  wait "${lanes[0]}" || code=1
+  wait "${lanes[1]}" || code=1
+  cat "${LOG_DIR}"/{install,outages}.log
   return "${code}"
 }
 
