@@ -53,7 +53,7 @@ run() {
   local log=$1 target=$2 name program folder
   shift 2
   read -r name program folder < <(grep "^${target} " "${STATE_DIR}/programs")
-  (cd "${folder}" && timeout "${RUN_SECONDS_MAX}" "${program}" --exact "$@") >"${log}" 2>&1
+  (cd "${folder}" && RUST_BACKTRACE=0 timeout "${RUN_SECONDS_MAX}" "${program}" --exact "$@") >"${log}" 2>&1
 }
 
 # Without a mutant: each test of the table is there, and passes.
@@ -98,12 +98,16 @@ red() {
 
 main() {
   [[ "${1:-}" != -h && "${1:-}" != --help ]] || { usage && exit 0; }
-  local name target test says failed=0 total=0 jobs=${MUTANT_JOBS:-$(($(nproc) * 2))}
+  local name target test says failed=0 total=0 greens=() job jobs=${MUTANT_JOBS:-$(($(nproc) * 2))}
   for name in "$@"; do
     rows | grep "^${name} " >/dev/null || { echo "no mutant is called ${name} (see tests/mutants.txt)" >&2 && exit 2; }
   done
   build
-  for target in $(rows | cut -d ' ' -f 2 | sort -u); do green "${target}" || failed=1; done
+  for target in $(rows | cut -d ' ' -f 2 | sort -u); do
+    green "${target}" &
+    greens+=($!)
+  done
+  for job in "${greens[@]}"; do wait "${job}" || failed=1; done
   found_in_program || failed=1
   ((failed == 0)) || { echo "test result: FAILED. 0 passed; 1 failed; 0 ignored" && exit 1; }
   while read -r name target test says; do
