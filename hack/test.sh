@@ -87,7 +87,9 @@ unformatted_go() {
 
 deny() {
   command -v cargo-deny >/dev/null || cargo install cargo-deny --locked --quiet --root "${HOME}/.cargo"
-  cargo deny --offline check --hide-inclusion-graph bans licenses sources
+  # Also what only other platforms need: it is judged as well.
+  cargo fetch --locked --quiet &&
+    cargo deny --offline check --hide-inclusion-graph bans licenses sources
 }
 
 unit() { cargo test --workspace --locked --lib --bins --quiet --no-fail-fast && cargo test --workspace --locked --doc --quiet --no-fail-fast; }
