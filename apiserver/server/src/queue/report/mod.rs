@@ -128,9 +128,8 @@ struct Found {
 
 impl Found {
     fn new<'a>(rows: Vec<ReportRow>, keys: impl Iterator<Item = &'a ClaimKey>) -> Result<Self, StorageError> {
-        let terminating: HashMap<&str, bool> = keys
-            .map(|key| (key.uid.as_str(), key.namespace_terminating))
-            .collect();
+        // Who names an order as it is has looked at its namespace; others of the batch may have looked at any.
+        let going: Vec<&ClaimKey> = keys.filter(|key| key.namespace_terminating).collect();
         let mut found = Self {
             orders: HashMap::new(),
             ended: HashMap::new(),
@@ -139,7 +138,7 @@ impl Found {
         for row in rows {
             if let Some(order) = row.order {
                 let mut queued = order.read(false)?;
-                queued.set_namespace_terminating(terminating.get(queued.uid()).copied().unwrap_or(false));
+                queued.set_namespace_terminating(going.iter().any(|key| is_named(&queued, key)));
                 found.orders.insert(queued.uid().to_owned(), queued);
             }
             if let Some(ended) = row.ended {
