@@ -20,4 +20,5 @@ mod request;
 mod ring;
 mod serving;
 mod time;
+mod together;
 mod wake;

@@ -1,14 +1,10 @@
 //! A batch claim: the next orders in the claim order that the caller may take.
 
-use brokkr_apis::work::v1alpha1::Fence;
 use generic_apiserver::storage::StorageError;
 use jiff::{SignedDuration, Timestamp};
 
-use super::ClaimRefusal;
-use super::desk::{CallerRow, Candidate, Desk};
-use super::refusal::HeldBy;
+use super::desk::{CallerRow, Candidate, Desk, Taken};
 use super::request::{ClaimInput, Grant};
-use crate::lifecycle::Refusal;
 
 /// How long a retried order is left to other agents that wait for such work before the agent of its last
 /// attempt may take it: several rings.
@@ -35,7 +31,7 @@ impl Desk<'_> {
             let queued = self.read(index, input)?;
             if let Ok(grant) = self.claim(index, &queued, input, caller)? {
                 bytes += queued.stored.encoded.len();
-                self.candidates[index].taken = Some(taken_by(input, &grant));
+                self.candidates[index].taken = Some(Taken::by(input, &grant));
                 grants.push(grant);
             }
         }
@@ -81,21 +77,5 @@ impl Candidate {
         let row = &self.row;
         let last = row.last_agent.as_deref() == Some(agent);
         last && row.other_idle && row.ready_since.is_some_and(|since| now < since + PREFERENCE)
-    }
-}
-
-/// What later claims of the same batch are told.
-pub(super) fn taken_by(input: &ClaimInput, grant: &Grant) -> ClaimRefusal {
-    ClaimRefusal::State {
-        refusal: Refusal::Held {
-            agent: input.agent.clone(),
-            until: Some(grant.expires_at),
-        },
-        held: Some(HeldBy {
-            agent: input.agent.clone(),
-            holder: input.holder.clone(),
-            fence: grant.fence.unwrap_or(Fence(0)),
-            expires_at: grant.expires_at,
-        }),
     }
 }

@@ -4,6 +4,7 @@
 -- Candidates are found once per (target set, work type) and list of allowed namespaces, at most as many
 -- as the callers that reach them want together. Orders that are not alike to all targeted agents
 -- (excluded agents, an agent of the last attempt) are found per caller, from an index of their own.
+-- Of all these, read are those that some caller can come to, however many sets there are.
 with claim as materialized (
     select c.input, x.*
     from json_array_elements($1::json) with ordinality as c (value, input)
@@ -49,6 +50,7 @@ answered as materialized (
 -- Which queues a batch claim draws from, and how many orders it can take from each.
 reach as materialized (
     select c.input, c.agent, c.namespaces, s.target_set_id, t.work_type,
+        case when c.by_type::text <> '{}' then t.work_type end as limit_of,
         least(c.want, c.total - c.held_total, (c.by_type ->> t.work_type)::bigint - coalesce((c.held ->> t.work_type)::bigint, 0)) as want
     from caller c
     join work.target_set_agents s on s.agent_name = c.agent
@@ -58,13 +60,14 @@ reach as materialized (
         and not exists (select from answered a where a.input = c.input)
 ),
 demand as (
-    select target_set_id, work_type, namespaces, sum(want) as want from reach where want > 0 group by 1, 2, 3
+    select target_set_id, work_type, namespaces, sum(want) as want, array_agg(input) as inputs, array_agg(limit_of) as limits_of
+    from reach where want > 0 group by 1, 2, 3
 ),
 candidate as materialized (
-    select o.id, o.priority, o.turn, o.created_at, null as last_agent
+    select d.inputs, d.limits_of, false as again, o.id, o.priority, o.turn, o.created_at, o.bytes
     from demand d
     cross join lateral (
-        select o.id, o.priority, o.turn, o.created_at
+        select o.id, o.priority, o.turn, o.created_at, octet_length(o.object) as bytes
         from work.work_orders o
         where o.target_set_id = d.target_set_id and o.work_type = d.work_type
             and o.status = 'PENDING' and not o.suspended and not o.selective
@@ -73,12 +76,12 @@ candidate as materialized (
         order by o.priority desc, o.turn, o.created_at, o.id
         limit d.want
     ) o
-    union
-    select o.id, o.priority, o.turn, o.created_at, o.last_agent
+    union all
+    select array[r.input], array[r.limit_of], o.last_agent is not distinct from r.agent, o.id, o.priority, o.turn, o.created_at, o.bytes
     from reach r
     join (select target_set_id, work_type, sum(want) as want from demand group by 1, 2) d using (target_set_id, work_type)
     cross join lateral (
-        select o.id, o.priority, o.turn, o.created_at, o.last_agent
+        select o.id, o.priority, o.turn, o.created_at, o.last_agent, octet_length(o.object) as bytes
         from work.work_orders o
         where o.target_set_id = d.target_set_id and o.work_type = d.work_type
             and o.status = 'PENDING' and not o.suspended and o.selective
@@ -90,15 +93,23 @@ candidate as materialized (
     ) o
     where r.want > 0
 ),
--- A single caller without limits per type takes from the head of the merged queues and nothing else,
--- unless it may have to leave an order there to another agent for a moment.
+-- A caller comes no further than all callers of the batch want together: those before it may take what it would.
+-- Its limits may differ by type, and what it ran last it may have to leave to another agent for a moment.
+offered as (
+    select c.id, c.priority, c.turn, c.created_at, c.bytes, row_number() over (
+        partition by u.input, u.limit_of, c.again order by c.priority desc, c.turn, c.created_at, c.id) as place
+    from candidate c
+    cross join lateral unnest(c.inputs, c.limits_of) as u (input, limit_of)
+),
+wanted as (
+    select distinct id, priority, turn, created_at, bytes from offered where place <= (select sum(want) from caller)
+),
+-- As many as fill the answers of four callers; the rest stays for the next claims.
 chosen as (
-    select id from candidate
-    order by priority desc, turn, created_at, id
-    limit (
-        select case when count(*) = 1 and bool_and(by_type::text = '{}')
-            and not exists (select from candidate where last_agent = any (array(select agent from caller))) then max(want) end
-        from caller)
+    select id from (
+        select id, sum(bytes) over (order by priority desc, turn, created_at, id) - bytes as before from wanted
+    ) w
+    where before < 33554432
 ),
 named as (
     select o.id

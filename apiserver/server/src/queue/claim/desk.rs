@@ -3,12 +3,14 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 
+use brokkr_apis::work::v1alpha1::Fence;
 use generic_apiserver::mutant;
 use generic_apiserver::storage::{StorageError, Versions};
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::json;
 
+use super::refusal::HeldBy;
 use super::request::{ClaimInput, Grant, unfinished_children};
 use super::{ClaimAnswer, ClaimRefusal};
 use crate::lifecycle::{ClaimRequest, Effect, Event, Refusal, transition};
@@ -74,7 +76,47 @@ pub(super) struct CandidateRow {
 pub(super) struct Candidate {
     pub(super) row: CandidateRow,
     key: (String, String),
-    pub(super) taken: Option<ClaimRefusal>,
+    pub(super) taken: Option<Taken>,
+}
+
+/// Who has got an order earlier in the batch.
+pub(super) struct Taken {
+    held: HeldBy,
+    /// What was granted, when it was asked for by name: the holder may repeat itself.
+    again: Option<Grant>,
+}
+
+impl Taken {
+    pub(super) fn by(input: &ClaimInput, grant: &Grant) -> Self {
+        let held = HeldBy {
+            agent: input.agent.clone(),
+            holder: input.holder.clone(),
+            fence: grant.fence.unwrap_or(Fence(0)),
+            expires_at: grant.expires_at,
+        };
+        Self { held, again: None }
+    }
+
+    pub(super) fn by_name(input: &ClaimInput, grant: &Grant) -> Self {
+        Self {
+            again: Some(grant.clone()),
+            ..Self::by(input, grant)
+        }
+    }
+
+    /// What a later claim by name is told.
+    pub(super) fn answer_to(&self, input: &ClaimInput) -> ClaimAnswer {
+        let same = self.held.agent == input.agent && self.held.holder == input.holder;
+        if let Some(grant) = self.again.as_ref().filter(|_| same) {
+            return Ok(vec![grant.clone()]);
+        }
+        let refusal = Refusal::Held {
+            agent: self.held.agent.clone(),
+            until: Some(self.held.expires_at),
+        };
+        let held = Some(self.held.clone());
+        Err(ClaimRefusal::State { refusal, held })
+    }
 }
 
 impl Candidate {

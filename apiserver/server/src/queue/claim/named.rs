@@ -3,8 +3,7 @@
 use generic_apiserver::mutant;
 use generic_apiserver::storage::StorageError;
 
-use super::batch::taken_by;
-use super::desk::{CallerRow, Desk};
+use super::desk::{CallerRow, Desk, Taken};
 use super::refusal::HeldBy;
 use super::request::{ClaimInput, NamedClaim};
 use super::{ClaimAnswer, ClaimRefusal};
@@ -26,8 +25,8 @@ impl Desk<'_> {
         if let Some(refusal) = self.forbids(index, input, caller).filter(|_| !own) {
             return Ok(Err(refusal));
         }
-        if let Some(refusal) = self.candidates[index].taken.clone() {
-            return Ok(Err(refusal));
+        if let Some(taken) = &self.candidates[index].taken {
+            return Ok(taken.answer_to(input));
         }
         // Who finds the order held is told so, whatever else would be in the way.
         if let Some(refusal) = self
@@ -39,7 +38,7 @@ impl Desk<'_> {
         Ok(match self.claim(index, &queued, input, caller)? {
             Ok(grant) => {
                 if !input.dry_run {
-                    self.candidates[index].taken = Some(taken_by(input, &grant));
+                    self.candidates[index].taken = Some(Taken::by_name(input, &grant));
                 }
                 Ok(vec![grant])
             }
