@@ -44,6 +44,12 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
         include_str!("../../../migrations/0005_name_history.up.sql"),
         include_str!("../../../migrations/0005_name_history.down.sql"),
     ),
+    (
+        6,
+        "agent_contacts",
+        include_str!("../../../migrations/0006_agent_contacts.up.sql"),
+        include_str!("../../../migrations/0006_agent_contacts.down.sql"),
+    ),
 ];
 
 /// The migrations of schema `work`; their own table lies beside it, so that dropping the schema in the

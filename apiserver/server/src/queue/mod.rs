@@ -262,8 +262,8 @@ impl Queue {
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn note_heard(&self) -> Result<(), StorageError> {
-        renew::note_heard(self.storage.pool()).await
+    pub async fn note_heard(&self, agent: &str) -> Result<(), StorageError> {
+        renew::note_heard(self.storage.pool(), agent).await
     }
 
     /// Every claim the agent holds.

@@ -115,7 +115,7 @@ async fn agents_that_are_silent_while_another_is_heard_of_are_lost() {
     let fixture = two_holders(60, 60).await;
     for _ in 0..2 {
         silence(&fixture, 31).await;
-        fixture.queue.note_heard().await.unwrap();
+        fixture.queue.note_heard("idle").await.unwrap();
         fixture.sweep().await;
     }
     assert_eq!(fixture.phase("one").await, WorkOrderPhase::Pending);

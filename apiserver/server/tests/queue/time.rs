@@ -224,6 +224,26 @@ async fn status_of_an_agent_says_what_it_holds_and_whether_it_is_in_touch() {
 }
 
 #[tokio::test]
+async fn agent_that_holds_nothing_and_asks_for_nothing_is_in_touch_by_its_renewals() {
+    let fixture = Fixture::new().await;
+    fixture
+        .agent_with("off", |agent| agent.spec.unschedulable = Some(true))
+        .await;
+
+    fixture.queue.note_heard("off").await.unwrap();
+    fixture.sweeper.attend().await.unwrap();
+
+    let status = fixture.find_agent("off").await.status.unwrap();
+    assert_eq!(
+        (
+            status.conditions[0].type_.as_str(),
+            status.conditions[0].status.as_str()
+        ),
+        ("Ready", "True")
+    );
+}
+
+#[tokio::test]
 async fn order_says_why_it_waits_and_when_that_has_changed() {
     let fixture = Fixture::new().await;
     fixture.order("one").await;

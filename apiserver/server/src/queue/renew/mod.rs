@@ -75,8 +75,13 @@ join work.work_orders o on o.id = l.order_uid
 where l.agent = $1
 order by o.namespace, o.name";
 
-/// Seldom enough that a thousand idle agents share a write.
+/// Seldom enough that a thousand idle agents share a write of the state, and that each writes its own once a renewal.
 const HEARD: &str = "
+with contact as (
+    insert into work.agent_contacts as c (agent, heard_at) values ($1, clock_timestamp())
+    on conflict (agent) do update set heard_at = excluded.heard_at
+    where c.heard_at < clock_timestamp() - interval '2 seconds'
+)
 update work.queue_state set heard_at = clock_timestamp() where heard_at < clock_timestamp() - interval '2 seconds'";
 
 /// One claim to be renewed.
@@ -259,8 +264,9 @@ impl RefusedRow {
 }
 
 /// Notes that an agent was heard of.
-pub(super) async fn note_heard(pool: &PgPool) -> Result<(), StorageError> {
+pub(super) async fn note_heard(pool: &PgPool, agent: &str) -> Result<(), StorageError> {
     sqlx::query(HEARD)
+        .bind(agent)
         .execute(pool)
         .await
         .map(|_| ())

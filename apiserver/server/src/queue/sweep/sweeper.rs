@@ -43,6 +43,8 @@ delete from work.claim_requests r where r.ctid = any (array(
 const FORGET_IDLE: &str = "
 delete from work.idle_agents
 where rung_at < clock_timestamp() - interval '2 minutes' or asked_at < clock_timestamp() - interval '2 hours'";
+const FORGET_CONTACTS: &str = "
+delete from work.agent_contacts where heard_at < clock_timestamp() - interval '2 hours'";
 
 /// The sweeper of one replica.
 pub struct Sweeper {
@@ -143,6 +145,7 @@ impl Sweeper {
         if is_due(&mut chores.forget_at, FORGET_INTERVAL) {
             execute(pool, FORGET_REQUESTS).await?;
             execute(pool, FORGET_IDLE).await?;
+            execute(pool, FORGET_CONTACTS).await?;
         }
         let wait = self.serve().await?;
         if is_due(&mut chores.attend_at, ATTEND_INTERVAL) {

@@ -46,7 +46,7 @@ impl NamedCreater for AgentRenewals {
         let items = if ctx.dry_run {
             Vec::new()
         } else if body.spec.items.is_empty() {
-            self.queue.note_heard().await?;
+            self.queue.note_heard(&parent.name).await?;
             Vec::new()
         } else {
             self.renew(ctx, parent, &body).await?

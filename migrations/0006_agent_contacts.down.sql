@@ -1,0 +1,1 @@
+drop table work.agent_contacts;
