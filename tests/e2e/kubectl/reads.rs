@@ -1,9 +1,14 @@
 //! What kubectl shows: lists in every form, explanations, raw documents.
 
-use brokkr_tests::{Installation, TestNamespace};
+use std::time::Duration;
+
+use brokkr_tests::{Installation, TestNamespace, eventually};
 use serde_json::json;
 
 use crate::undisturbed;
+
+/// kube-apiserver asks for documents once a minute.
+const LIMIT: Duration = Duration::from_secs(180);
 
 /// Five orders that differ in priority and colour; nobody takes them.
 async fn five_orders(namespace: &TestNamespace) {
@@ -158,4 +163,34 @@ async fn c122_c309_old_kubectl_lists_explains_and_describes() {
     let installation = Installation::shared().await;
     let namespace = TestNamespace::create(installation, "reads-old").await;
     shows_everything(&namespace.by(installation.old_kubectl())).await;
+}
+
+/// The names of the definitions in the document that kube-apiserver merges from those of all servers, some time after
+/// they have come.
+async fn definitions_of_the_cluster() -> Vec<String> {
+    let kubectl = Installation::shared().await.kubectl();
+    eventually("the group is in the cluster's document", LIMIT, || async {
+        let text = kubectl.run("get --raw /openapi/v2").await.ok();
+        let document: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+        let definitions = document["definitions"].as_object().expect("definitions");
+        let names: Vec<String> = definitions.keys().cloned().collect();
+        names
+            .contains(&"io.brokkr.work.v1alpha1.WorkOrder".to_owned())
+            .then_some(names)
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn c123_types_of_the_cluster_are_shared_and_not_kept_twice() {
+    let _running = undisturbed().await;
+    let names = definitions_of_the_cluster().await;
+    let kept_twice = names
+        .iter()
+        .filter(|name| name.starts_with("io.k8s.") && name.contains("_v"));
+    // List metadata got a field in 1.36; ours is that of the oldest supported Kubernetes.
+    assert_eq!(
+        kept_twice.collect::<Vec<_>>(),
+        ["io.k8s.apimachinery.pkg.apis.meta.v1.ListMeta_v2"]
+    );
 }

@@ -1,117 +1,96 @@
-//! The schemas of the types that all APIs share, under their canonical names.
+//! The schemas of the types that all APIs share.
 //!
-//! The names are upstream's, so that clients know the types; the descriptions are our own. Left out: what
-//! only discovery answers with.
+//! They are upstream's to the letter: the aggregator merges the documents of all servers, and one that differs from
+//! the cluster's own it would keep beside it, as `ObjectMeta_v2`, for everybody to see. Names, texts and shapes come
+//! with the types of `k8s-openapi`, those of the oldest supported Kubernetes; what is not said there is added here.
+//! Left out: what only discovery answers with.
 
-mod answers;
-mod metadata;
-
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{
+    Condition, DeleteOptions, ListMeta, ObjectMeta, Patch, Status, WatchEvent,
+};
+use k8s_openapi::apimachinery::pkg::runtime::RawExtension;
+use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
 /// The prefix of the names.
-pub(super) const PREFIX: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.";
-
-const RAW_EXTENSION: &str = "io.k8s.apimachinery.pkg.runtime.RawExtension";
-
-/// A property: its name, its schema without description, its description.
-type Property<'p> = (&'p str, Value, &'p str);
+const PREFIX: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.";
 
 /// A reference to a shared type.
 pub(super) fn reference(name: &str) -> Value {
     json!({ "$ref": format!("#/components/schemas/{PREFIX}{name}") })
 }
 
-/// All shared schemas by name.
+/// All shared schemas by name. The group and version are those whose bodies they are used in.
 pub(super) fn schemas(group: &str, version: &str) -> Map<String, Value> {
-    let mut all = Map::new();
-    let mut add = |name: &str, schema: Value| all.insert(format!("{PREFIX}{name}"), schema);
-    add("ObjectMeta", metadata::object_meta());
-    add("OwnerReference", metadata::owner_reference());
-    add("ManagedFieldsEntry", metadata::managed_fields_entry());
-    add(
-        "FieldsV1",
-        json!({"type": "object", "description": "A set of fields, in the form that field managers keep."}),
-    );
-    add(
-        "Time",
-        json!({"type": "string", "format": "date-time", "description": "A time in RFC 3339 with seconds."}),
-    );
-    add("ListMeta", metadata::list_meta());
-    add("Condition", metadata::condition());
-    add("Status", answers::status());
-    add("StatusDetails", answers::status_details());
-    add("StatusCause", answers::status_cause());
-    add("DeleteOptions", answers::delete_options(group, version));
-    add("Preconditions", answers::preconditions());
-    add(
-        "Patch",
-        json!({"type": "object", "description": "A change of an object, in the form its media type names."}),
-    );
-    add("WatchEvent", answers::watch_event(group, version));
-    all.insert(
-        RAW_EXTENSION.to_owned(),
-        json!({"type": "object", "description": "An object of any kind."}),
-    );
+    let mut generator = SchemaSettings::openapi3().into_generator();
+    generator.subschema_for::<ObjectMeta>();
+    generator.subschema_for::<ListMeta>();
+    generator.subschema_for::<Condition>();
+    generator.subschema_for::<Status>();
+    generator.subschema_for::<DeleteOptions>();
+    generator.subschema_for::<Patch>();
+    generator.subschema_for::<WatchEvent<RawExtension>>();
+    let mut all = generator.take_definitions(true);
+    add_list_types(&mut all);
+    add_kinds(&mut all, group, version);
+    correct(&mut all);
     all
 }
 
-fn kind_list(groups: &[(&str, &str)], kind: &str) -> Value {
-    let entry = |&(group, version): &(&str, &str)| json!({"group": group, "version": version, "kind": kind});
-    groups.iter().map(entry).collect()
-}
-
-/// An object schema.
-fn object(description: &str, required: &[&str], properties: &[Property<'_>]) -> Value {
-    let described = |(name, schema, text): &Property<'_>| {
-        let mut schema = match schema.get("$ref") {
-            Some(_) => json!({ "allOf": [schema] }),
-            None => schema.clone(),
-        };
-        schema["description"] = (*text).into();
-        ((*name).to_owned(), schema)
-    };
-    let properties: Map<String, Value> = properties.iter().map(described).collect();
-    let mut schema = json!({"type": "object", "description": description, "properties": properties});
-    if !required.is_empty() {
-        schema["required"] = json!(required);
+/// How lists and structures are merged.
+fn add_list_types(all: &mut Map<String, Value>) {
+    let atomic = json!({"x-kubernetes-list-type": "atomic"});
+    let finalizers = json!({"x-kubernetes-list-type": "set", "x-kubernetes-patch-strategy": "merge"});
+    let owners = json!({
+        "x-kubernetes-list-type": "map",
+        "x-kubernetes-list-map-keys": ["uid"],
+        "x-kubernetes-patch-strategy": "merge",
+        "x-kubernetes-patch-merge-key": "uid",
+    });
+    for (name, property, marks) in [
+        ("ObjectMeta", "finalizers", &finalizers),
+        ("ObjectMeta", "managedFields", &atomic),
+        ("ObjectMeta", "ownerReferences", &owners),
+        ("StatusDetails", "causes", &atomic),
+        ("DeleteOptions", "dryRun", &atomic),
+    ] {
+        extend(&mut schema(all, name)["properties"][property], marks);
     }
-    schema
+    schema(all, "OwnerReference")["x-kubernetes-map-type"] = "atomic".into();
 }
 
-fn string() -> Value {
-    json!({"type": "string"})
-}
-
-fn boolean() -> Value {
-    json!({"type": "boolean"})
-}
-
-fn integer(format: &str) -> Value {
-    json!({"type": "integer", "format": format})
-}
-
-fn texts() -> Value {
-    json!({"type": "object", "additionalProperties": {"type": "string"}})
-}
-
-fn list(items: &Value, list_type: &str) -> Value {
-    json!({"type": "array", "items": items, "x-kubernetes-list-type": list_type})
-}
-
-fn type_fields() -> [Property<'static>; 2] {
-    [
+/// The kinds that bodies may name.
+fn add_kinds(all: &mut Map<String, Value>, group: &str, version: &str) {
+    for (name, groups) in [
+        ("Status", &[("", "v1")][..]),
         (
-            "apiVersion",
-            string(),
-            "Group and version of this form of the object.",
+            "DeleteOptions",
+            &[("", "v1"), ("meta.k8s.io", "v1"), (group, version)],
         ),
-        ("kind", string(), "What the object is, in CamelCase."),
-    ]
+        ("WatchEvent", &[("", "v1"), (group, version)]),
+    ] {
+        let kind =
+            |(group, version): &(&str, &str)| json!({"group": group, "version": version, "kind": name});
+        schema(all, name)["x-kubernetes-group-version-kind"] = groups.iter().map(kind).collect();
+    }
 }
 
-fn with_type_fields<'p>(properties: &[Property<'p>]) -> Vec<Property<'p>> {
-    type_fields()
-        .into_iter()
-        .chain(properties.iter().cloned())
-        .collect()
+/// Where the Rust types differ from the schemas they were made from: a field is required or not, another order.
+fn correct(all: &mut Map<String, Value>) {
+    if let Some(status) = schema(all, "Status").as_object_mut() {
+        status.remove("required");
+    }
+    schema(all, "Condition")["required"] =
+        json!(["type", "status", "lastTransitionTime", "reason", "message"]);
+    schema(all, "WatchEvent")["required"] = json!(["type", "object"]);
+}
+
+fn schema<'s>(all: &'s mut Map<String, Value>, name: &str) -> &'s mut Value {
+    all.entry(format!("{PREFIX}{name}")).or_insert_with(|| json!({}))
+}
+
+fn extend(schema: &mut Value, marks: &Value) {
+    if let (Some(schema), Some(marks)) = (schema.as_object_mut(), marks.as_object()) {
+        schema.extend(marks.clone());
+    }
 }

@@ -3,6 +3,8 @@
 //! The aggregator merges it into the cluster's own. Version 2 knows no choices between schemas and, in
 //! Kubernetes, no defaults; bodies are parameters, and parameters have no schema of their own.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value, json};
 
 /// The fields of a schema that version 2 does not have.
@@ -19,6 +21,7 @@ pub(super) fn document(documents: &[Value], server_version: &str) -> Value {
             merge(&mut definitions, name, schema(definition));
         }
     }
+    keep_used(&paths, &mut definitions);
     json!({
         "swagger": "2.0",
         "info": {"title": "Kubernetes aggregated API server", "version": server_version},
@@ -29,6 +32,35 @@ pub(super) fn document(documents: &[Value], server_version: &str) -> Value {
 
 fn fields(value: &Value) -> impl Iterator<Item = (&String, &Value)> {
     value.as_object().into_iter().flatten()
+}
+
+/// Leaves out definitions that no path leads to: each could only be in the way when documents are merged.
+fn keep_used(paths: &Map<String, Value>, definitions: &mut Map<String, Value>) {
+    let mut used = BTreeSet::new();
+    let mut found = Vec::new();
+    paths.values().for_each(|item| references(item, &mut found));
+    while let Some(name) = found.pop() {
+        if let Some(definition) = definitions.get(&name)
+            && used.insert(name)
+        {
+            references(definition, &mut found);
+        }
+    }
+    definitions.retain(|name, _| used.contains(name));
+}
+
+/// Adds the names of the definitions that a value refers to.
+fn references(value: &Value, found: &mut Vec<String>) {
+    match value {
+        Value::Object(all) => {
+            let target = all.get("$ref").and_then(Value::as_str);
+            let name = target.and_then(|target| target.strip_prefix("#/definitions/"));
+            found.extend(name.map(str::to_owned));
+            all.values().for_each(|value| references(value, found));
+        }
+        Value::Array(all) => all.iter().for_each(|value| references(value, found)),
+        _ => {}
+    }
 }
 
 /// A type that several versions share is known under the kinds of all of them.
