@@ -48,14 +48,16 @@ async fn claim_without_the_role_is_forbidden() {
     let kubectl = agent(installation, &namespace, &one).await;
     order_for(&namespace, "app", &[&one]).await;
 
-    let error = post(&kubectl, &namespace, "app", "claim", claim(&one, "h1"))
-        .await
-        .err();
-
-    assert!(
-        error.contains("cannot create resource \"workorders/claim\""),
-        "{error}"
-    );
+    let past_kube_apiserver = installation.kubectl_of_server_as(&namespace.name, &one).await;
+    for kubectl in [kubectl, past_kube_apiserver] {
+        let error = post(&kubectl, &namespace, "app", "claim", claim(&one, "h1"))
+            .await
+            .err();
+        assert!(
+            error.contains("cannot create resource \"workorders/claim\""),
+            "{error}"
+        );
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -234,13 +236,36 @@ async fn c048_agent_bound_in_one_namespace_works_there_and_is_not_rung_for_anoth
     rung(&witness, 2).await;
     assert_eq!(agent.rings().await, before + 1);
 
-    // and is told where it may not claim when it tries by name.
-    let error = post(agent.kubectl(), &other, "app", "claim", claim(&agent.name, "h1"))
+    // and is told where it may not claim when it tries by name, by kube-apiserver and by the server itself.
+    for kubectl in [agent.kubectl(), &agent.kubectl_of_server(installation).await] {
+        let error = post(kubectl, &other, "app", "claim", claim(&agent.name, "h1"))
+            .await
+            .err();
+        assert!(
+            error.contains("cannot create resource \"workorders/claim\"") && error.contains(&other.name),
+            "{error}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn c060_whoever_kube_apiserver_impersonates_is_who_acts() {
+    let _running = undisturbed().await;
+    let installation = Installation::shared().await;
+    let namespace = TestNamespace::create(installation, "as-jane").await;
+    namespace
+        .kubectl("create rolebinding jane --clusterrole edit --user jane")
         .await
-        .err();
-    assert!(
-        error.contains("cannot create resource \"workorders/claim\"") && error.contains(&other.name),
-        "{error}"
+        .ok();
+    order_for(&namespace, "app", &["nobody"]).await;
+
+    let cancel = r#"patch workorder app --type=merge -p {"spec":{"cancel":{}}} --as jane"#;
+    namespace.kubectl(cancel).await.ok();
+
+    let entry = namespace.entries("app").await.remove(0);
+    assert_eq!(
+        entry["status"]["cancellation"]["requestedBy"], "jane",
+        "{entry:#}"
     );
 }
 

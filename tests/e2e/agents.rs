@@ -83,6 +83,11 @@ impl BatchAgent {
         &self.kubectl
     }
 
+    /// The same, past kube-apiserver.
+    pub(crate) async fn kubectl_of_server(&self, installation: &Installation) -> Kubectl {
+        installation.kubectl_of_server_as(ACCOUNTS, &self.name).await
+    }
+
     /// How often its doorbell has rung.
     pub(crate) async fn rings(&self) -> i64 {
         let agent = self.agents.get(&self.name).await.expect("its own object");
