@@ -11,7 +11,8 @@ creates a Build and a WorkOrder and shows them finish.
 Usage: hack/local-up.sh [up] [--dir DIR] [--no-demo] [--replicas N] [--agents N] [--kubeconfig FILE]
        hack/local-up.sh demo [--dir DIR]             run the main job again
        hack/local-up.sh stop|start WHAT [--dir DIR] [--signal NAME]
-                                                     WHAT: server, agent, server-2, agent-2 and so on, kube-apiserver
+                                                     WHAT: server, agent, server-2, agent-2 and so on, kube-apiserver,
+                                                     postgres (the private one)
        hack/local-up.sh down [--dir DIR]             end and remove all of it
 
   --dir DIR      where its files are (default: $TMPDIR/brokkr-local-up-UID)
@@ -21,7 +22,8 @@ Usage: hack/local-up.sh [up] [--dir DIR] [--no-demo] [--replicas N] [--agents N]
   --kubeconfig FILE
                  use this control plane, with Shipwright and Tekton on it, instead of a new one; it must
                  reach this machine by its loopback address and have nothing of Brokkr Work yet
-  --signal NAME  how `stop` ends a process (default: TERM; kube-apiserver is always killed)
+  --signal NAME  how `stop` ends a process (default: TERM; kube-apiserver is always killed,
+                 postgres always stopped fast)
 
 Environment:
   DATABASE_URL      used instead of a private PostgreSQL cluster; its database must be empty or ours
@@ -46,7 +48,7 @@ while (($#)); do
     up | down | demo) COMMAND=$1 ;;
     start | stop)
       COMMAND=$1
-      SUBJECT=${2:?"$1 needs server, agent or kube-apiserver"}
+      SUBJECT=${2:?"$1 needs server, agent, kube-apiserver or postgres"}
       shift
       ;;
     --dir)
@@ -166,13 +168,15 @@ start() {
     server | server-[2-9]) start_server "${SUBJECT}" ;;
     agent | agent-[2-9]) start_agent "${SUBJECT}" ;;
     kube-apiserver) "$(control_plane_program)" start --dir "${CONTROL_PLANE_DIR}" ;;
-    *) echo "start what? server, server-2, agent or kube-apiserver, not ${SUBJECT}" >&2 && return 2 ;;
+    postgres) start_postgres ;;
+    *) echo "start what? server, server-2, agent, kube-apiserver or postgres, not ${SUBJECT}" >&2 && return 2 ;;
   esac
 }
 
 stop() {
   case ${SUBJECT} in
     kube-apiserver) "$(control_plane_program)" stop --dir "${CONTROL_PLANE_DIR}" ;;
+    postgres) stop_postgres ;;
     *) stop_process "${SUBJECT}" "${SIGNAL}" ;;
   esac
 }

@@ -1,10 +1,12 @@
-//! Outages that last longer than a lease, while builds run: both replicas of the server away, and
-//! kube-apiserver away. Agents work on; afterwards no attempt counts as lost and every build ends once.
+//! Outages that last longer than a lease, while builds run: both replicas of the server away, their database
+//! away, kube-apiserver away. Agents work on; afterwards no attempt counts as lost and every build ends once. And
+//! what is no outage: one replica of two away, or told to end.
 //!
 //! An installation of its own, with two replicas behind the one APIService and two agents. How long the
 //! outages last comes from `BROKKR_SOAK_OUTAGE_SECONDS`; without it they are short, and so are the leases.
 
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use brokkr_tests::{Installation, Kubectl, Part, TestNamespace, eventually};
 use serde_json::{Value, json};
@@ -12,6 +14,10 @@ use tokio::sync::{Mutex, OnceCell};
 
 /// No condition takes longer, on however busy a machine.
 const LIMIT: Duration = Duration::from_secs(180);
+
+/// Within this time of the database's return, deletions of namespaces that waited for it end. The namespace
+/// controller asks again after at most a minute, and then has its work to do.
+const NAMESPACES_GONE: Duration = Duration::from_secs(75);
 
 /// The agents of the installation.
 const AGENTS: [&str; 2] = ["local", "local-2"];
@@ -163,6 +169,83 @@ async fn no_attempt_is_lost_while_all_replicas_are_away() {
     tell("replicas away", &builds, outage, lease_seconds);
 }
 
+/// The deletion of two namespaces: of one that holds an order, and of one that holds nothing of ours.
+struct Deletion {
+    kubectl: Kubectl,
+    namespaces: [String; 2],
+}
+
+impl Deletion {
+    /// Creates them, to be deleted later.
+    async fn prepare(installation: &Installation) -> Self {
+        let with_order = TestNamespace::create(installation, "going").await;
+        let targets = json!({"targets": [{"agentNames": ["nobody"]}]});
+        with_order.order("app", "app", targets).await;
+        let unrelated = with_order.name.replace("going", "unrelated");
+        let kubectl = installation.kubectl();
+        kubectl.run(&format!("create namespace {unrelated}")).await.ok();
+        Self {
+            kubectl,
+            namespaces: [with_order.name, unrelated],
+        }
+    }
+
+    async fn begin(&self) {
+        let names = self.namespaces.join(" ");
+        self.kubectl
+            .run(&format!("delete namespace {names} --wait=false"))
+            .await
+            .ok();
+    }
+
+    /// How many of them are still there.
+    async fn waiting(&self) -> usize {
+        let names = self.namespaces.join(" ");
+        let get = format!("get namespace {names} --ignore-not-found -o name");
+        self.kubectl.run(&get).await.ok().lines().count()
+    }
+
+    async fn ended(&self) {
+        let begun = Instant::now();
+        eventually("the namespaces are gone", NAMESPACES_GONE, || async {
+            (self.waiting().await == 0).then_some(())
+        })
+        .await;
+        eprintln!(
+            "soak: namespaces gone {}s after the return",
+            begun.elapsed().as_secs()
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_attempt_is_lost_and_deletions_wait_while_the_database_is_away() {
+    let _alone = OUTAGE.lock().await;
+    let installation = installation().await;
+    let (outage, lease_seconds) = sizes();
+    let deletion = Deletion::prepare(installation).await;
+    let builds = Builds::running(installation, lease_seconds).await;
+    let kubectl = installation.kubectl();
+
+    // Without its database the group is described and available, and nothing of it looks empty or gone,
+    installation.stop(Part::Postgres, "INT").await;
+    builds.let_go(2).await;
+    deletion.begin().await;
+    let refusal = kubectl.run("get workorders -A").await.err();
+    assert!(refusal.contains("ServiceUnavailable"), "{refusal}");
+    tokio::time::sleep(outage).await;
+    let described = kubectl.run("get --raw /apis/work.brokkr.io/v1alpha1").await.ok();
+    assert!(described.contains("workorders/claim"), "{described}");
+    assert_eq!(deletion.waiting().await, 2);
+
+    // and what waited for it ends after its return.
+    installation.start(Part::Postgres).await;
+    deletion.ended().await;
+    builds.let_go(builds.names.len()).await;
+    builds.ended_once().await;
+    tell("database away", &builds, outage, lease_seconds);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn no_attempt_is_lost_while_kube_apiserver_is_away() {
     let _alone = OUTAGE.lock().await;
@@ -201,4 +284,38 @@ async fn a_replica_away_is_not_noticed() {
     }
     builds.let_go(builds.names.len()).await;
     builds.ended_once().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_that_is_told_to_end_fails_no_request() {
+    let _alone = OUTAGE.lock().await;
+    let installation = installation().await;
+    let namespace = TestNamespace::create(installation, "rollout").await;
+    let (kubectl, done) = (installation.kubectl(), AtomicBool::new(false));
+
+    let requests = async {
+        let mut number = 0;
+        while !done.load(Ordering::Relaxed) {
+            number += 1;
+            let targets = json!({"targets": [{"agentNames": ["nobody"]}]});
+            namespace.order(&format!("app-{number}"), "app", targets).await;
+            kubectl.run("get workorders,workorderlogs -A").await.ok();
+        }
+        number
+    };
+    let rollout = async {
+        for replica in [Part::Server, Part::SecondServer, Part::Server] {
+            installation.stop(replica, "TERM").await;
+            installation.start(replica).await;
+        }
+        done.store(true, Ordering::Relaxed);
+    };
+    let (answered, ()) = tokio::join!(requests, rollout);
+
+    assert!(
+        answered > 10,
+        "{answered} orders while three replicas were replaced"
+    );
+    let orders = namespace.list("workorders").await;
+    assert_eq!(orders.len(), answered, "each is there");
 }

@@ -25,6 +25,8 @@ pub enum Part {
     Agent,
     /// kube-apiserver, which is always killed and comes back at its address.
     KubeApiserver,
+    /// The private PostgreSQL, which is always stopped fast: sessions are cut off.
+    Postgres,
 }
 
 impl Part {
@@ -34,6 +36,7 @@ impl Part {
             Self::SecondServer => "server-2",
             Self::Agent => "agent",
             Self::KubeApiserver => "kube-apiserver",
+            Self::Postgres => "postgres",
         }
     }
 }
