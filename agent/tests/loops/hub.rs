@@ -1,5 +1,7 @@
 //! A hub in memory, on loopback: just enough of the claim protocol for the agent's loops.
 
+mod order;
+
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -17,25 +19,12 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
+pub(crate) use order::Order;
+
 type Body = BoxBody<Bytes, Infallible>;
 
 /// The name of the only agent.
 pub(crate) const AGENT: &str = "east-1";
-
-/// One order.
-#[derive(Clone, Debug)]
-pub(crate) struct Order {
-    pub(crate) name: String,
-    pub(crate) uid: String,
-    pub(crate) work_type: &'static str,
-    pub(crate) side_effects: &'static str,
-    pub(crate) phase: String,
-    pub(crate) holder: String,
-    pub(crate) fence: i64,
-    pub(crate) cancel: Option<String>,
-    pub(crate) progress: Vec<Value>,
-    unfinished: Value,
-}
 
 /// What the hub knows.
 #[derive(Debug, Default)]
@@ -103,21 +92,8 @@ impl HubDouble {
 
     /// Adds an order, and rings.
     pub(crate) fn submit(&self, name: &str, work_type: &'static str, side_effects: &'static str) {
-        self.state().orders.push(Order {
-            name: name.to_owned(),
-            uid: format!(
-                "{:0>8}-0000-4000-8000-000000000000",
-                name.trim_start_matches("order-")
-            ),
-            work_type,
-            side_effects,
-            phase: "Pending".to_owned(),
-            holder: String::new(),
-            fence: 0,
-            cancel: None,
-            progress: Vec::new(),
-            unfinished: Value::Null,
-        });
+        let order = Order::pending(name, work_type, side_effects);
+        self.state().orders.push(order);
         self.ring();
     }
 
@@ -345,31 +321,6 @@ impl State {
         };
         order.phase = item["outcome"].as_str().unwrap().to_owned();
         json!({"code": 201, "phase": order.phase})
-    }
-}
-
-impl Order {
-    fn grant(&mut self, fence: i64, holder: &str) {
-        (self.fence, self.holder, self.phase) = (fence, holder.to_owned(), "Claimed".to_owned());
-    }
-
-    /// Goes back to the queue, with the run of this agent named as unfinished.
-    pub(crate) fn regrant_with_unfinished_child(&mut self) {
-        self.phase = "Pending".to_owned();
-        self.fence = 0;
-        self.unfinished = json!([{"attempt": 1, "name": "earlier", "agent": AGENT}]);
-    }
-
-    fn answer(&self) -> Value {
-        let order = json!({"apiVersion": "work.brokkr.io/v1alpha1", "kind": "WorkOrder",
-            "metadata": {"name": self.name, "namespace": "team-a", "uid": self.uid},
-            "spec": {"workType": self.work_type, "buildRef": {"name": "app"}, "sideEffects": self.side_effects}});
-        json!({"namespace": "team-a", "name": self.name, "code": 201, "fence": self.fence, "attempt": 1, "order": order, "unfinishedChildren": self.unfinished})
-    }
-
-    fn held(&self) -> Value {
-        json!({"namespace": "team-a", "name": self.name, "uid": self.uid, "holder": self.holder, "fence": self.fence,
-            "attempt": 1, "phase": "Claimed"})
     }
 }
 
