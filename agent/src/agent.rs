@@ -39,8 +39,9 @@ const CLAIM_MAX: usize = 100;
 const RETRY_FIRST: Duration = Duration::from_secs(1);
 const RETRY_MAX: Duration = Duration::from_secs(10);
 
-/// How long after its start a process takes over the claims of another one. Later, another holder means that two
-/// processes have the agent's name, and taking turns at taking over would help nobody.
+/// How long after the hub's first answer, which may come long after its start, a process takes over the claims of
+/// another one. Later, another holder means that two processes have the agent's name, and taking turns at taking over
+/// would help nobody.
 const TAKEOVER_PERIOD: Duration = Duration::from_secs(60);
 
 /// How long runs get to leave after they were told to.
@@ -72,7 +73,6 @@ pub struct Agent {
     health: Arc<Health>,
     own: watch::Sender<OwnAgent>,
     runs: TaskTracker,
-    started: Instant,
     poll_interval: Duration,
     drain_timeout: Duration,
     status_listener: Option<StatusListener>,
@@ -103,7 +103,6 @@ impl Agent {
             health: Arc::default(),
             own: watch::Sender::default(),
             runs: TaskTracker::new(),
-            started: Instant::now(),
             drain_timeout: config.drain_timeout,
             status_listener,
         })
@@ -299,7 +298,8 @@ impl Agent {
 
     /// Goes on with claims nobody here knows.
     async fn adopt(&self, unknown: Vec<HeldClaim>) {
-        let takeover = self.started.elapsed() < TAKEOVER_PERIOD;
+        let first_answer = self.health.first_renewed();
+        let takeover = first_answer.is_some_and(|first| first.elapsed() < TAKEOVER_PERIOD);
         for held in unknown {
             self.health.renewing.beat(Duration::ZERO);
             let own = held.holder == self.worker.hub.holder();

@@ -5,7 +5,7 @@
 //! renewal was answered within a lease. A hub that is away makes a process unready, never dead: another one would be no
 //! nearer to it, and the runs are watched by this one.
 
-use std::sync::Mutex;
+use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -26,6 +26,7 @@ pub struct Health {
     pub claiming: Pulse,
     /// The loop that renews.
     pub renewing: Pulse,
+    first_renewed: OnceLock<Instant>,
     renewed: Mutex<Option<Instant>>,
 }
 
@@ -55,7 +56,14 @@ impl Pulse {
 impl Health {
     /// The hub has answered a renewal, with claims or without.
     pub fn renewed(&self) {
-        *locked(&self.renewed) = Some(Instant::now());
+        let now = Instant::now();
+        self.first_renewed.get_or_init(|| now);
+        *locked(&self.renewed) = Some(now);
+    }
+
+    /// When the hub answered for the first time; None if it has not yet.
+    pub fn first_renewed(&self) -> Option<Instant> {
+        self.first_renewed.get().copied()
     }
 
     /// Whether every loop goes round.

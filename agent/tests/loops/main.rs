@@ -53,6 +53,28 @@ impl Default for Settings {
     }
 }
 
+impl Settings {
+    fn completed(self, hub: &HubDouble, holder: &str) -> CompletedConfig {
+        let mut hub = kube::Config::new(hub.address.parse().unwrap());
+        hub.default_retry = false;
+        CompletedConfig {
+            name: AGENT.to_owned(),
+            holder: holder.to_owned(),
+            cluster: hub.clone(),
+            hub,
+            hub_id: None,
+            runner_account: "brokkr-runner".to_owned(),
+            drain_timeout: self.drain_timeout,
+            metrics_bind_address: self.metrics_bind_address,
+            work_orders: self.work_orders,
+        }
+    }
+}
+
+fn handlers(engine: &Engine) -> Handlers {
+    Handlers::of([Arc::new(engine.clone()) as Arc<dyn WorkHandler>])
+}
+
 impl Process {
     /// Starts the agent with the given holder.
     fn start(hub: &HubDouble, engine: &Engine, holder: &str) -> Self {
@@ -68,20 +90,8 @@ impl Process {
     }
 
     fn with(hub: &HubDouble, engine: &Engine, holder: &str, settings: Settings) -> Self {
-        let mut hub = kube::Config::new(hub.address.parse().unwrap());
-        hub.default_retry = false;
-        let config = CompletedConfig {
-            name: AGENT.to_owned(),
-            holder: holder.to_owned(),
-            cluster: hub.clone(),
-            hub,
-            hub_id: None,
-            runner_account: "brokkr-runner".to_owned(),
-            drain_timeout: settings.drain_timeout,
-            metrics_bind_address: settings.metrics_bind_address,
-            work_orders: settings.work_orders,
-        };
-        let handlers = Handlers::of([Arc::new(engine.clone()) as Arc<dyn WorkHandler>]);
+        let config = settings.completed(hub, holder);
+        let handlers = handlers(engine);
         let runtime = Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
