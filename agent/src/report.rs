@@ -45,27 +45,45 @@ async fn until_taken(hub: &Hub, claim: &Claim, mut completion: WorkOrderCompleti
             Err(HubError::Refused {
                 code: 400 | 413 | 422,
                 message,
-            }) if !completion.results.is_empty() => {
-                warn!(
-                    error = message,
-                    "the hub does not take the results; reporting without them"
-                );
-                completion.results = Results::new();
-            }
-            Err(HubError::Refused {
-                code: 400 | 413 | 422,
-                message,
-            }) => {
-                error!(
-                    error = message,
-                    "the hub does not take the report; the order ends when its claim lapses"
-                );
-                return;
-            }
+            }) => match shortened(&completion) {
+                Some(shorter) => {
+                    let said = completion.message.as_str();
+                    let source_reason = completion.source_reason.as_deref();
+                    warn!(
+                        error = message,
+                        said, source_reason, "the hub does not take the report; reporting less"
+                    );
+                    completion = shorter;
+                }
+                None => {
+                    error!(
+                        error = message,
+                        "the hub does not take the report; the order ends when its claim lapses"
+                    );
+                    return;
+                }
+            },
             // A missing permission is granted, and an outage passes.
             Err(error) => warn!(%error, retry_in_s = delay.as_secs(), "the order could not be reported"),
         }
         sleep(delay).await;
         delay = (delay * 2).min(DELAY_MAX);
     }
+}
+
+/// The report without its results, or else without its words, which alone can be too long. None if it has neither.
+fn shortened(report: &WorkOrderCompletionSpec) -> Option<WorkOrderCompletionSpec> {
+    let without_results = WorkOrderCompletionSpec {
+        results: Results::new(),
+        ..report.clone()
+    };
+    if without_results != *report {
+        return Some(without_results);
+    }
+    let minimal = WorkOrderCompletionSpec {
+        source_reason: None,
+        message: "the hub did not take what the agent had to say; it is in the agent's log".to_owned(),
+        ..without_results
+    };
+    (minimal != *report).then_some(minimal)
 }

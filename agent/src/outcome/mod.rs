@@ -16,6 +16,9 @@ use brokkr_apis::work::v1alpha1::{
 /// The longest message the hub takes, in bytes.
 pub const MESSAGE_BYTES_MAX: usize = 4096;
 
+/// The longest reason the hub takes, in bytes.
+pub const REASON_BYTES_MAX: usize = 128;
+
 /// The most the hub takes as results, in bytes of JSON.
 pub const RESULTS_BYTES_MAX: usize = 65_536;
 
@@ -121,7 +124,7 @@ impl Outcome {
             Self::Failed(failure) => WorkOrderCompletionSpec {
                 outcome: CompletionOutcome::Failed,
                 reason: Some(failure.reason.to_owned()),
-                source_reason: failure.source_reason,
+                source_reason: failure.source_reason.map(|word| cut_to(word, REASON_BYTES_MAX)),
                 exit_code: failure.exit_code,
                 scope: Some(failure.scope),
                 execution_started: Some(failure.execution_started),
@@ -146,17 +149,21 @@ impl Outcome {
 }
 
 /// The message, shortened to what the hub takes.
-pub fn cut(mut message: String) -> String {
+pub fn cut(message: String) -> String {
+    cut_to(message, MESSAGE_BYTES_MAX)
+}
+
+fn cut_to(mut text: String, bytes_max: usize) -> String {
     const MARK: &str = " [cut]";
-    if message.len() > MESSAGE_BYTES_MAX {
-        let mut end = MESSAGE_BYTES_MAX - MARK.len();
-        while !message.is_char_boundary(end) {
+    if text.len() > bytes_max {
+        let mut end = bytes_max - MARK.len();
+        while !text.is_char_boundary(end) {
             end -= 1;
         }
-        message.truncate(end);
-        message.push_str(MARK);
+        text.truncate(end);
+        text.push_str(MARK);
     }
-    message
+    text
 }
 
 /// The results without their largest entries, as many as the hub's limit asks for. What was left out is named.

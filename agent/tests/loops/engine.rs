@@ -25,6 +25,11 @@ impl Engine {
             results: Results::new(),
             message: "done".to_owned(),
         };
+        self.end(order, outcome);
+    }
+
+    /// Ends a run.
+    pub(crate) fn end(&self, order: &str, outcome: Outcome) {
         self.run(order).send_replace(Some(outcome));
     }
 

@@ -46,6 +46,8 @@ pub(crate) struct State {
     pub(crate) answered: Vec<String>,
     /// Grants the next claim, and loses the answer.
     pub(crate) lose_next_claim: bool,
+    /// Refuses reports that say more than they must.
+    pub(crate) wants_few_words: bool,
     version: i64,
     wake: i64,
     requests: VecDeque<(String, Value)>,
@@ -312,6 +314,9 @@ impl State {
     }
 
     fn complete_one(&mut self, item: &Value) -> Value {
+        if self.wants_few_words && (item.get("sourceReason").is_some() || item.get("results").is_some()) {
+            return json!({"code": 422, "message": "too long"});
+        }
         self.completions.push(item.clone());
         let is_current = |order: &&mut Order| {
             item["uid"] == order.uid && item["fence"] == order.fence && order.phase == "Claimed"

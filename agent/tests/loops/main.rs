@@ -6,6 +6,7 @@
 
 mod away;
 mod config;
+mod ends;
 mod engine;
 mod hub;
 mod metrics;

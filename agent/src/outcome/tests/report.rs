@@ -2,9 +2,10 @@
 
 use brokkr_apis::work::v1alpha1::reasons::{self, Policy};
 use brokkr_apis::work::v1alpha1::{CompletionOutcome, FailureClass, Fence, WorkOrderSpec};
+use brokkr_apis::work::validation::validate_completion;
 
 use super::*;
-use crate::outcome::{MESSAGE_BYTES_MAX, RESULTS_BYTES_MAX};
+use crate::outcome::{MESSAGE_BYTES_MAX, REASON_BYTES_MAX, RESULTS_BYTES_MAX};
 
 #[test]
 fn a_build_whose_pod_was_deleted_is_tried_again_and_one_that_ran_out_of_memory_is_not() {
@@ -51,4 +52,16 @@ fn a_report_keeps_to_the_limits_of_the_hub() {
         serde_json::to_value(&report.results).unwrap(),
         json!({"small": "kept", "leftOut": ["large"]})
     );
+    assert_eq!(validate_completion("spec", &report), []);
+}
+
+#[test]
+fn a_reason_of_any_length_keeps_to_the_limits_of_the_hub() {
+    let word = format!("x{}", "\u{e9}".repeat(REASON_BYTES_MAX));
+    let run = with_details(build_run("False", "Failed", ""), &word, &word, "step-build");
+    let report = outcome(seen(&run)).unwrap().into_completion("uid", Fence(7));
+    assert_eq!(validate_completion("spec", &report), []);
+    let source_reason = report.source_reason.unwrap();
+    assert!(source_reason.starts_with("x\u{e9}") && source_reason.ends_with("[cut]"));
+    assert!(report.message.contains(&word), "{}", report.message);
 }

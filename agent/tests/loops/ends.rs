@@ -1,0 +1,36 @@
+//! Ends that do not come easily: a report the hub does not take.
+
+use brokkr_agent::outcome::Failure;
+use brokkr_apis::work::v1alpha1::reasons;
+
+use crate::Process;
+use crate::engine::Engine;
+use crate::hub::HubDouble;
+
+/// An order whose run was started, and the process that started it.
+async fn running(hub: &HubDouble, engine: &Engine, side_effects: &'static str) -> Process {
+    hub.submit("order-1", "build", side_effects);
+    let process = Process::start(hub, engine, "h1");
+    hub.until("the run started", |state| {
+        state.orders[0].progress.first().cloned()
+    })
+    .await;
+    process
+}
+
+#[tokio::test]
+async fn a_report_the_hub_does_not_take_is_reduced_to_what_decides() {
+    let (hub, engine) = (HubDouble::start().await, Engine::default());
+    let process = running(&hub, &engine, "Idempotent").await;
+    hub.state().wants_few_words = true;
+    let failure = Failure::before_start(reasons::TASK_FAILED, "too much").with_source("CompilerCrashed");
+    engine.end("order-1", failure.run_may_be_alive().into());
+
+    hub.until_phase("order-1", "Failed").await;
+    let report = hub.state().completions[0].clone();
+    assert_eq!(report["reason"], reasons::TASK_FAILED);
+    assert_eq!(report["executionStarted"], true);
+    assert_eq!(report["childConfirmedEnded"], false);
+    process.terminate();
+    process.ended().await;
+}
