@@ -8,8 +8,8 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use brokkr_apis::work::v1alpha1::{
-    AgentClaimItem, AgentRenewalItem, Fence, HeldClaim, Progress, SideEffects, UnfinishedChild, WorkOrder,
-    WorkOrderClaimStatus, WorkType,
+    AgentClaimItem, AgentRenewalItem, ChildReference, Fence, HeldClaim, Progress, SideEffects,
+    UnfinishedChild, WorkOrder, WorkOrderClaimStatus, WorkType,
 };
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
@@ -130,6 +130,13 @@ impl Claim {
     /// Whether a run of the order may have been started before.
     pub fn may_have_child(&self) -> bool {
         self.adopted || !self.unfinished_children.is_empty()
+    }
+
+    /// The run that an earlier process of this agent has started in this attempt, as it told the hub.
+    pub fn recorded_child(&self) -> Option<&ChildReference> {
+        let latest = self.order.status.as_ref()?.attempts.last()?;
+        let is_adopted = self.adopted && latest.number == self.attempt;
+        latest.child.as_ref().filter(|_| is_adopted)
     }
 
     /// The handler's key; None for a work type this agent does not know.

@@ -127,7 +127,7 @@ impl Worker {
         let Directive::Cancel { reason } = &directive else {
             return None;
         };
-        match handler.find(run).await {
+        match look(handler, run).await {
             Ok(None) => Some(Outcome::Cancelled {
                 execution_started: false,
                 child_confirmed_ended: true,
@@ -216,7 +216,7 @@ async fn make_ready(handler: &dyn WorkHandler, run: Run<'_>) -> Result<Option<Ch
 /// Finds the run, however long the cluster is away: an order whose run may be alive must not be reported as failed.
 async fn find(handler: &dyn WorkHandler, run: Run<'_>) -> Result<Option<ChildReference>, Failure> {
     loop {
-        match handler.find(run).await {
+        match look(handler, run).await {
             Err(failure) if failure.reason == reasons::API_UNAVAILABLE => {
                 warn!(
                     error = failure.message,
@@ -227,6 +227,13 @@ async fn find(handler: &dyn WorkHandler, run: Run<'_>) -> Result<Option<ChildRef
             found => return found,
         }
     }
+}
+
+/// Looks for the run. One that an earlier process told the hub of and that is not there was deleted: observing it says
+/// so, while starting it again would run the order twice.
+async fn look(handler: &dyn WorkHandler, run: Run<'_>) -> Result<Option<ChildReference>, Failure> {
+    let found = handler.find(run).await?;
+    Ok(found.or_else(|| run.claim.recorded_child().cloned()))
 }
 
 /// Waits for a directive other than to go on.

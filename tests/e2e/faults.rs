@@ -12,10 +12,14 @@ const LIMIT: Duration = Duration::from_secs(120);
 
 /// A build that runs until the test lets it end.
 async fn hanging_build(namespace: &TestNamespace, name: &str) {
+    hanging_build_of(namespace, name, "Idempotent").await;
+}
+
+async fn hanging_build_of(namespace: &TestNamespace, name: &str, side_effects: &str) {
     namespace.play(&[(name, json!({"outcome": "hang"}))]).await;
     namespace.build(name).await;
     namespace
-        .order(name, name, json!({"sideEffects": "Idempotent"}))
+        .order(name, name, json!({"sideEffects": side_effects}))
         .await;
     eventually("the build runs", LIMIT, || async {
         let order = namespace.get("workorder", name).await?;
@@ -79,6 +83,25 @@ async fn agent_killed_and_restarted_within_its_lease_adopts_its_run() {
         Some(1),
         "{entry:#}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn run_deleted_while_its_agent_was_down_is_not_run_a_second_time() {
+    let _alone = disruption().await;
+    let installation = Installation::shared().await;
+    let namespace = TestNamespace::create(installation, "run-deleted").await;
+    hanging_build_of(&namespace, "app", "NonIdempotent").await;
+
+    installation.stop(Part::Agent, "KILL").await;
+    namespace.kubectl("delete buildruns --all").await.ok();
+    installation.start(Part::Agent).await;
+
+    let entry = entry_of(&namespace, "app", LIMIT).await;
+    assert_eq!(entry["status"]["outcome"], "Failed", "{entry:#}");
+    let attempts = entry["status"]["attempts"].as_array().expect("attempts");
+    assert_eq!(attempts.len(), 1, "{entry:#}");
+    assert_eq!(attempts[0]["sourceReason"], "BuildRunDeleted", "{entry:#}");
+    assert_eq!(namespace.list("buildruns").await.len(), 0, "{entry:#}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

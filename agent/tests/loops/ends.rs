@@ -1,4 +1,4 @@
-//! Ends that do not come easily: a report the hub does not take.
+//! Ends that do not come easily: a report the hub does not take, and a run that is gone.
 
 use brokkr_agent::outcome::Failure;
 use brokkr_apis::work::v1alpha1::reasons;
@@ -33,4 +33,36 @@ async fn a_report_the_hub_does_not_take_is_reduced_to_what_decides() {
     assert_eq!(report["childConfirmedEnded"], false);
     process.terminate();
     process.ended().await;
+}
+
+#[tokio::test]
+async fn a_run_that_was_deleted_between_two_processes_is_not_started_again() {
+    let (hub, engine) = (HubDouble::start().await, Engine::default());
+    drop(running(&hub, &engine, "NonIdempotent").await);
+    engine.delete("order-1");
+
+    let second = Process::start(&hub, &engine, "h2");
+
+    hub.until_phase("order-1", "Failed").await;
+    assert_eq!(engine.started(), ["order-1"]);
+    assert_eq!(hub.state().completions[0]["message"], "the run was deleted");
+    second.terminate();
+    second.ended().await;
+}
+
+#[tokio::test]
+async fn an_order_whose_run_the_former_process_did_not_start_is_started() {
+    let (hub, engine) = (HubDouble::start().await, Engine::default());
+    hub.submit("order-1", "build", "NonIdempotent");
+    hub.change("order-1", |order| order.grant(1, "h1"));
+
+    let second = Process::start(&hub, &engine, "h2");
+
+    hub.until("the run started", |state| {
+        state.orders[0].progress.first().cloned()
+    })
+    .await;
+    assert_eq!(engine.started(), ["order-1"]);
+    second.terminate();
+    second.ended().await;
 }

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use brokkr_agent::cluster::{Cluster, ClusterError};
 use brokkr_agent::handler::{Prerequisite, Run, WorkHandler};
 use brokkr_agent::outcome::{Failure, Outcome};
-use brokkr_apis::work::v1alpha1::{ChildReference, Results, WorkType};
+use brokkr_apis::work::v1alpha1::{ChildReference, Results, WorkType, reasons};
 use tokio::sync::watch;
 
 /// The runs of all orders, by the name of the order.
@@ -15,6 +15,7 @@ use tokio::sync::watch;
 pub(crate) struct Engine {
     runs: Arc<Mutex<BTreeMap<String, watch::Sender<Option<Outcome>>>>>,
     cancelled: Arc<Mutex<BTreeSet<String>>>,
+    deleted: Arc<Mutex<BTreeSet<String>>>,
     starts: Arc<Mutex<Vec<String>>>,
 }
 
@@ -31,6 +32,13 @@ impl Engine {
     /// Ends a run.
     pub(crate) fn end(&self, order: &str, outcome: Outcome) {
         self.run(order).send_replace(Some(outcome));
+    }
+
+    /// Deletes a run.
+    pub(crate) fn delete(&self, order: &str) {
+        self.deleted.lock().unwrap().insert(order.to_owned());
+        let deleted = Failure::before_start(reasons::UNKNOWN, "the run was deleted").run_may_be_alive();
+        self.end(order, deleted.into());
     }
 
     /// The orders whose runs were started, in order, each as often as it was.
@@ -76,8 +84,9 @@ impl WorkHandler for Engine {
     }
 
     async fn find(&self, run: Run<'_>) -> Result<Option<ChildReference>, Failure> {
-        let started = self.started().contains(&run.claim.name);
-        Ok(started.then(|| child(run)))
+        let is_there = self.started().contains(&run.claim.name)
+            && !self.deleted.lock().unwrap().contains(&run.claim.name);
+        Ok(is_there.then(|| child(run)))
     }
 
     async fn prepare(&self, _: Run<'_>) -> Result<(), Failure> {

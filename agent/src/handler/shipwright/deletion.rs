@@ -24,7 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// The outcome of a run without its BuildRun: what that owned goes with it, and has ended once it is gone.
 pub(super) async fn deleted(run: Run<'_>, child: &ChildReference, cancel_asked: bool) -> Outcome {
     let child_confirmed_ended = nothing_left(run, child).await;
-    let message = format!("BuildRun {} was deleted before it had ended", child.name);
+    let message = format!("BuildRun {} was deleted before its end was seen", child.name);
     if cancel_asked {
         return Outcome::Cancelled {
             execution_started: true,

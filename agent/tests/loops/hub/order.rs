@@ -36,7 +36,8 @@ impl Order {
         }
     }
 
-    pub(super) fn grant(&mut self, fence: i64, holder: &str) {
+    /// Is claimed by an agent process.
+    pub(crate) fn grant(&mut self, fence: i64, holder: &str) {
         (self.fence, self.holder, self.phase) = (fence, holder.to_owned(), "Claimed".to_owned());
     }
 
@@ -48,8 +49,15 @@ impl Order {
     }
 
     pub(super) fn answer(&self) -> Value {
+        let child = self
+            .progress
+            .iter()
+            .rev()
+            .find_map(|progress| progress.get("childRef"));
+        let attempt =
+            json!({"number": 1, "agent": AGENT, "holder": self.holder, "fence": self.fence, "child": child});
         let order = json!({"apiVersion": "work.brokkr.io/v1alpha1", "kind": "WorkOrder",
-            "metadata": {"name": self.name, "namespace": "team-a", "uid": self.uid},
+            "metadata": {"name": self.name, "namespace": "team-a", "uid": self.uid}, "status": {"attempts": [attempt]},
             "spec": {"workType": self.work_type, "buildRef": {"name": "app"}, "sideEffects": self.side_effects}});
         json!({"namespace": "team-a", "name": self.name, "code": 201, "fence": self.fence, "attempt": 1, "order": order, "unfinishedChildren": self.unfinished})
     }
