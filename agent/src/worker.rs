@@ -85,7 +85,7 @@ impl Worker {
         let run = self.run_of(claim, namespace);
         let ready = tokio::select! {
             ready = make_ready(handler, run) => ready,
-            directive = changed(directive) => return self.interrupted(handler, run, directive).await,
+            command = changed(directive) => return self.interrupted(handler, run, command, directive).await,
         };
         // Never dropped half-way: a request that was sent may have created the run.
         let child = match ready {
@@ -122,9 +122,10 @@ impl Worker {
         &self,
         handler: &dyn WorkHandler,
         run: Run<'_>,
-        directive: Directive,
+        command: Directive,
+        directive: &mut watch::Receiver<Directive>,
     ) -> Option<Outcome> {
-        let Directive::Cancel { reason } = &directive else {
+        let Directive::Cancel { reason } = &command else {
             return None;
         };
         match look(handler, run).await {
@@ -133,7 +134,7 @@ impl Worker {
                 child_confirmed_ended: true,
                 message: format!("cancelled before anything was started: {reason}"),
             }),
-            Ok(Some(child)) => Some(stop(handler, run, &child).await),
+            Ok(Some(child)) => self.stop_or_leave(handler, run, &child, command, directive).await,
             Err(failure) => Some(failure.run_may_be_alive().into()),
         }
     }
@@ -153,7 +154,7 @@ impl Worker {
             Directive::Lost { stop: true } => timeout(LOST_PATIENCE, stop(handler, run, child)).await.ok(),
             Directive::Cancel { .. } => tokio::select! {
                 outcome = stop(handler, run, child) => Some(outcome),
-                _ = directive.wait_for(|directive| !matches!(directive, Directive::Cancel { .. })) => None,
+                () = given_up(directive) => None,
             },
         }
     }
@@ -245,6 +246,18 @@ async fn changed(directive: &mut watch::Receiver<Directive>) -> Directive {
         Ok(directive) => directive.clone(),
         // The entry is gone from the table, so nobody wants the run.
         Err(_) => Directive::Lost { stop: false },
+    }
+}
+
+/// Waits until a run that is being stopped is to be left: at once when the agent is about to exit, and a while after
+/// its claim is gone, since it must not be left half stopped.
+async fn given_up(directive: &mut watch::Receiver<Directive>) {
+    let is_later = |directive: &Directive| matches!(directive, Directive::Lost { .. } | Directive::Detach);
+    // Without an entry in the table there is no claim either.
+    let _ = directive.wait_for(is_later).await;
+    tokio::select! {
+        () = sleep(LOST_PATIENCE) => {}
+        Ok(_) = directive.wait_for(|directive| *directive == Directive::Detach) => {}
     }
 }
 

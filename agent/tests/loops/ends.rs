@@ -1,11 +1,13 @@
-//! Ends that do not come easily: a report the hub does not take, and a run that is gone.
+//! Ends that do not come easily: a report the hub does not take, a run that is gone, and one that stops slowly.
+
+use std::time::Duration;
 
 use brokkr_agent::outcome::Failure;
 use brokkr_apis::work::v1alpha1::reasons;
 
 use crate::Process;
 use crate::engine::Engine;
-use crate::hub::HubDouble;
+use crate::hub::{HubDouble, State};
 
 /// An order whose run was started, and the process that started it.
 async fn running(hub: &HubDouble, engine: &Engine, side_effects: &'static str) -> Process {
@@ -65,4 +67,49 @@ async fn an_order_whose_run_the_former_process_did_not_start_is_started() {
     assert_eq!(engine.started(), ["order-1"]);
     second.terminate();
     second.ended().await;
+}
+
+#[tokio::test]
+async fn a_cancelled_run_is_stopped_to_its_end_though_the_claim_is_gone() {
+    let (hub, engine) = (HubDouble::start().await, Engine::default());
+    engine.stop_slowly();
+    let process = running(&hub, &engine, "Idempotent").await;
+    hub.change("order-1", |order| order.cancel = Some("superseded".to_owned()));
+    hub.until("the stop is asked for", |_| {
+        engine.was_cancelled("order-1").then_some(())
+    })
+    .await;
+
+    // The deadline of the cancellation passes. The second answer comes when the first has been acted on.
+    hub.change("order-1", |order| {
+        (order.fence, order.phase) = (0, "Cancelled".to_owned());
+    });
+    for _ in 0..2 {
+        until_renewed(&hub).await;
+    }
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    engine.stopped("order-1");
+
+    let late = hub
+        .until("a late report", |state| state.completions.first().cloned())
+        .await;
+    assert_eq!(late["outcome"], "Cancelled");
+    assert_eq!(late["childConfirmedEnded"], true);
+    process.terminate();
+    process.ended().await;
+}
+
+/// Rings, and waits until a renewal is answered.
+async fn until_renewed(hub: &HubDouble) {
+    let renewals = |state: &State| {
+        state
+            .answered
+            .iter()
+            .filter(|path| path.ends_with("/renew"))
+            .count()
+    };
+    let before = renewals(&hub.state());
+    hub.ring();
+    hub.until("a renewal", |state| (renewals(state) > before).then_some(()))
+        .await;
 }

@@ -1,6 +1,7 @@
 //! An engine in memory: runs end when a test says so.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
@@ -16,6 +17,8 @@ pub(crate) struct Engine {
     runs: Arc<Mutex<BTreeMap<String, watch::Sender<Option<Outcome>>>>>,
     cancelled: Arc<Mutex<BTreeSet<String>>>,
     deleted: Arc<Mutex<BTreeSet<String>>>,
+    /// Leaves it to the test to end what was asked to stop.
+    stops_slowly: Arc<AtomicBool>,
     starts: Arc<Mutex<Vec<String>>>,
 }
 
@@ -32,6 +35,21 @@ impl Engine {
     /// Ends a run.
     pub(crate) fn end(&self, order: &str, outcome: Outcome) {
         self.run(order).send_replace(Some(outcome));
+    }
+
+    /// Ends a run that was asked to stop.
+    pub(crate) fn stopped(&self, order: &str) {
+        let outcome = Outcome::Cancelled {
+            execution_started: true,
+            child_confirmed_ended: true,
+            message: "stopped".to_owned(),
+        };
+        self.end(order, outcome);
+    }
+
+    /// From now on runs that are asked to stop go on until the test says that they have.
+    pub(crate) fn stop_slowly(&self) {
+        self.stops_slowly.store(true, Ordering::SeqCst);
     }
 
     /// Deletes a run.
@@ -107,11 +125,9 @@ impl WorkHandler for Engine {
 
     async fn cancel(&self, run: Run<'_>, _: &ChildReference) -> Result<(), Failure> {
         self.cancelled.lock().unwrap().insert(run.claim.name.clone());
-        self.run(&run.claim.name).send_replace(Some(Outcome::Cancelled {
-            execution_started: true,
-            child_confirmed_ended: true,
-            message: "stopped".to_owned(),
-        }));
+        if !self.stops_slowly.load(Ordering::SeqCst) {
+            self.stopped(&run.claim.name);
+        }
         Ok(())
     }
 }
