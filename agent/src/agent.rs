@@ -211,7 +211,8 @@ impl Agent {
             let Some(claimed) = self.claim_once(max, &work_types).await else {
                 return false;
             };
-            if claimed < max {
+            // An answer may hold fewer orders than there are, because they are large.
+            if claimed == 0 {
                 // The hub rings when there is more. A type without a place was not asked for.
                 return work_types.len() < self.worker.handlers.work_types().count();
             }

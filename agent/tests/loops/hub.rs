@@ -46,6 +46,8 @@ pub(crate) struct State {
     pub(crate) answered: Vec<String>,
     /// Grants the next claim, and loses the answer.
     pub(crate) lose_next_claim: bool,
+    /// Grants no more orders in one answer than this, whatever was asked for.
+    pub(crate) answer_max: Option<usize>,
     /// Refuses reports that say more than they must.
     pub(crate) wants_few_words: bool,
     version: i64,
@@ -248,7 +250,7 @@ impl State {
             .orders
             .iter_mut()
             .filter(|order| order.phase == "Pending")
-            .take(max)
+            .take(self.answer_max.map_or(max, |most| most.min(max)))
         {
             self.version += 1;
             order.grant(self.version, holder);

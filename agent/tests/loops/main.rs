@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
 mod away;
+mod claiming;
 mod config;
 mod ends;
 mod engine;
