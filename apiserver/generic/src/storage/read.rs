@@ -26,7 +26,7 @@ impl Storage {
     ) -> Result<Arc<Stored>, StorageError> {
         let cacher = self.cacher(resource)?;
         if cacher.resource.table.residence == Residence::DatabaseOnly {
-            return self.get_from_table(&cacher.resource, key).await;
+            return self.get_from_table(&cacher.resource, key, freshness).await;
         }
         self.fresh(freshness).await?;
         let (_, objects) = cacher.newest();

@@ -47,7 +47,12 @@ impl Storage {
         &self,
         resource: &Resource,
         key: &Key,
+        freshness: Freshness,
     ) -> Result<Arc<Stored>, StorageError> {
+        // The table is as new as can be; a version that is still to come is waited for as everywhere.
+        if matches!(freshness, Freshness::NotOlderThan(_)) {
+            self.fresh(freshness).await?;
+        }
         let query = sqlx::query(resource.get.clone())
             .bind(&key.namespace)
             .bind(&key.name);
@@ -92,6 +97,7 @@ impl Storage {
             version,
             items: page.items,
             continue_token: next,
+            // To count them would be to read all of them, and there is no end to a log.
             remaining: None,
         })
     }

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use brokkr_certs::IssuedCertificate;
-use bytes::Bytes;
-use http::{HeaderMap, Method, Request, StatusCode};
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::pki_types::pem::PemObject;
@@ -121,16 +122,8 @@ impl Client {
 
     /// The answer, or why none came; with errors that are not checked.
     pub(crate) async fn try_send(&self, call: &Call) -> hyper::Result<Answer> {
-        let uri = format!("https://api.brokkr.svc{}", call.path);
-        let mut request = Request::builder().method(call.method.clone()).uri(uri);
-        for (name, value) in &call.headers {
-            request = request.header(name, value);
-        }
-        let request = request.body(Full::new(call.body.clone())).unwrap();
-        let mut sender = self.sender.clone();
         let answering = async {
-            sender.ready().await?;
-            let (parts, body) = sender.send_request(request).await?.into_parts();
+            let (parts, body) = self.begin(call).await?.into_parts();
             Ok(Answer {
                 status: parts.status,
                 headers: parts.headers,
@@ -140,6 +133,29 @@ impl Client {
         tokio::time::timeout(SOON, answering)
             .await
             .expect("an answer in time")
+    }
+
+    /// Begins a watch, which is answered with 200.
+    pub(crate) async fn watch(&self, call: &Call) -> Watch {
+        let begun = tokio::time::timeout(SOON, self.begin(call)).await;
+        let response = begun.expect("an answer in time").unwrap();
+        assert_eq!(response.status(), StatusCode::OK, "{call:?}");
+        Watch {
+            body: response.into_body(),
+            rest: BytesMut::new(),
+        }
+    }
+
+    async fn begin(&self, call: &Call) -> hyper::Result<Response<Incoming>> {
+        let uri = format!("https://api.brokkr.svc{}", call.path);
+        let mut request = Request::builder().method(call.method.clone()).uri(uri);
+        for (name, value) in &call.headers {
+            request = request.header(name, value);
+        }
+        let request = request.body(Full::new(call.body.clone())).unwrap();
+        let mut sender = self.sender.clone();
+        sender.ready().await?;
+        sender.send_request(request).await
     }
 
     /// Sends these bytes over HTTP/1.1 and returns all that comes back.
@@ -155,6 +171,34 @@ impl Client {
         tokio::time::timeout(SOON, exchange)
             .await
             .expect("an answer in time")
+    }
+}
+
+/// The frames of a watch.
+pub(crate) struct Watch {
+    body: Incoming,
+    rest: BytesMut,
+}
+
+impl Watch {
+    /// The object of the next frame, which is of this type.
+    pub(crate) async fn expect(&mut self, event_type: &str) -> Value {
+        let mut frame = self.next().await.expect("an event");
+        assert_eq!(frame["type"], event_type, "{frame}");
+        frame["object"].take()
+    }
+
+    /// The next frame; None when the stream has ended.
+    pub(crate) async fn next(&mut self) -> Option<Value> {
+        loop {
+            if let Some(end) = self.rest.iter().position(|&byte| byte == b'\n') {
+                let line = self.rest.split_to(end + 1);
+                return Some(serde_json::from_slice(&line).unwrap());
+            }
+            let frame = tokio::time::timeout(SOON, self.body.frame()).await;
+            let frame = frame.expect("a frame in time")?.unwrap();
+            self.rest.extend_from_slice(&frame.into_data().unwrap());
+        }
     }
 }
 

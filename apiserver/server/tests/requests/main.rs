@@ -16,6 +16,7 @@ mod changes;
 mod claims;
 mod crash;
 mod fuzz;
+mod log_reads;
 mod manifests;
 mod orders;
 mod outage;
