@@ -31,7 +31,16 @@ pub struct TokenReviewAuthenticator {
     audiences: Vec<String>,
     key: hmac::Key,
     calls: ReviewCalls,
-    verdicts: Cache<CacheKey, Result<UserInfo, AuthenticationError>>,
+    verdicts: Verdicts,
+}
+
+type Verdicts = Cache<CacheKey, Result<UserInfo, AuthenticationError>>;
+
+fn verdicts(lifetime: Duration) -> Verdicts {
+    Cache::builder()
+        .max_capacity(VERDICTS_MAX)
+        .time_to_live(lifetime)
+        .build()
 }
 
 impl TokenReviewAuthenticator {
@@ -45,11 +54,15 @@ impl TokenReviewAuthenticator {
             audiences,
             key: delegation::random_key()?,
             calls: ReviewCalls::default(),
-            verdicts: Cache::builder()
-                .max_capacity(VERDICTS_MAX)
-                .time_to_live(VERDICT_LIFETIME)
-                .build(),
+            verdicts: verdicts(VERDICT_LIFETIME),
         })
+    }
+
+    /// Believes a verdict for this long instead of ten seconds.
+    #[must_use]
+    pub fn verdict_lifetime(mut self, lifetime: Duration) -> Self {
+        self.verdicts = verdicts(lifetime);
+        self
     }
 
     /// Counts its calls there.

@@ -1,7 +1,7 @@
 //! Permissions that kube-apiserver decides, and how often it is asked.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use generic_apiserver::authentication::UserInfo;
@@ -143,29 +143,53 @@ async fn c044_decisions_are_remembered_per_question_and_shared() {
 
 #[tokio::test]
 async fn c044_decisions_are_forgotten_each_after_its_time() {
-    let lifetimes = DecisionLifetimes {
-        allow: Duration::from_secs(60),
-        deny: Duration::from_millis(50),
-    };
-    let (api, authorizer) = reviewing(lifetimes).await;
-    let jane = user("jane");
-    for _ in 0..2 {
-        authorizer
-            .authorize(&jane, &to("get", "a"))
-            .await
-            .expect("decided");
-        authorizer
-            .authorize(&jane, &to("delete", "a"))
-            .await
-            .expect("decided");
-        tokio::time::sleep(Duration::from_millis(120)).await;
+    let (long, short) = (Duration::from_secs(60), Duration::from_millis(50));
+    for (allow, deny, asked_again) in [(long, short, "delete"), (short, long, "get")] {
+        let (api, authorizer) = reviewing(DecisionLifetimes { allow, deny }).await;
+        let jane = user("jane");
+        for _ in 0..2 {
+            for (verb, decided) in [
+                ("get", Decision::Allow),
+                ("delete", Decision::Deny("RBAC says no".to_owned())),
+            ] {
+                let decision = authorizer.authorize(&jane, &to(verb, "a")).await;
+                assert_eq!(decision.expect("decided"), decided);
+            }
+            tokio::time::sleep(Duration::from_millis(120)).await;
+        }
+        let asked = api.asked(ACCESS_REVIEWS);
+        let verbs: Vec<_> = asked
+            .iter()
+            .map(|asked| asked.body["spec"]["resourceAttributes"]["verb"].clone())
+            .collect();
+        assert_eq!(verbs, ["get", "delete", asked_again]);
     }
-    let asked = api.asked(ACCESS_REVIEWS);
-    let verbs: Vec<_> = asked
-        .iter()
-        .map(|asked| asked.body["spec"]["resourceAttributes"]["verb"].clone())
-        .collect();
-    assert_eq!(verbs, ["get", "delete", "delete"]);
+}
+
+#[tokio::test]
+async fn c044_new_answer_counts_once_the_old_one_is_forgotten() {
+    let permitted = Arc::new(AtomicBool::new(true));
+    let api = {
+        let permitted = Arc::clone(&permitted);
+        KubeApiserver::start(move |asked| {
+            let mut review = asked.body.clone();
+            review["status"] = json!({"allowed": permitted.load(Ordering::SeqCst)});
+            Reply::Json(201, review)
+        })
+        .await
+    };
+    let lifetime = Duration::from_millis(50);
+    let lifetimes = DecisionLifetimes {
+        allow: lifetime,
+        deny: lifetime,
+    };
+    let authorizer = SubjectAccessReviewAuthorizer::new(api.client.clone(), lifetimes).expect("randomness");
+    for answer in [true, false, true] {
+        permitted.store(answer, Ordering::SeqCst);
+        let decision = authorizer.authorize(&user("jane"), &to("get", "a")).await;
+        assert_eq!(decision.expect("decided") == Decision::Allow, answer);
+        tokio::time::sleep(2 * lifetime).await;
+    }
 }
 
 #[tokio::test]

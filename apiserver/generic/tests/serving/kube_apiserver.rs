@@ -2,6 +2,7 @@
 //! test says. Plain HTTP, because kube's client is not what is tested.
 
 use std::convert::Infallible;
+use std::io;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
@@ -37,6 +38,8 @@ pub(crate) enum Reply {
     Watch(mpsc::Receiver<Value>),
     /// Never.
     Silence,
+    /// None: the connection is closed instead.
+    HangUp,
 }
 
 /// A running fake; it stops when dropped.
@@ -98,7 +101,7 @@ async fn answer(
     request: Request<Incoming>,
     record: Arc<Mutex<Vec<Asked>>>,
     script: Arc<Script>,
-) -> Result<Response<UnsyncBoxBody<Bytes, Infallible>>, Infallible> {
+) -> io::Result<Response<UnsyncBoxBody<Bytes, Infallible>>> {
     let (parts, body) = request.into_parts();
     let bytes = body.collect().await.expect("a body").to_bytes();
     let asked = Asked {
@@ -116,6 +119,7 @@ async fn answer(
         Reply::Json(code, json) => (code, Full::from(json.to_string()).boxed_unsync()),
         Reply::Watch(lines) => (200, watch_body(lines)),
         Reply::Silence => std::future::pending().await,
+        Reply::HangUp => return Err(io::Error::other("hangs up")),
     };
     let mut response = Response::new(body);
     *response.status_mut() = StatusCode::from_u16(code).expect("a code");

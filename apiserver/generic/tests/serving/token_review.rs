@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use generic_apiserver::authentication::{TokenReviewAuthenticator, Union};
 use http::{Method, StatusCode};
@@ -28,9 +29,18 @@ async fn token_server(
     script: impl Fn(&Asked) -> Reply + Send + Sync + 'static,
     audiences: &[&str],
 ) -> (KubeApiserver, TestServer) {
+    token_server_with(script, audiences, |tokens| tokens).await
+}
+
+async fn token_server_with(
+    script: impl Fn(&Asked) -> Reply + Send + Sync + 'static,
+    audiences: &[&str],
+    set: impl FnOnce(TokenReviewAuthenticator) -> TokenReviewAuthenticator,
+) -> (KubeApiserver, TestServer) {
     let api = KubeApiserver::start(script).await;
     let audiences = audiences.iter().map(|&audience| audience.to_owned()).collect();
     let tokens = TokenReviewAuthenticator::new(api.client.clone(), audiences).expect("randomness");
+    let tokens = set(tokens);
     let authenticator = Arc::new(Union::new(vec![Arc::new(tokens)]));
     let setup = Setup {
         authenticator: Some(authenticator),
@@ -76,6 +86,43 @@ async fn c026_rejected_token_is_401_and_the_rejection_is_remembered() {
         assert!(!answer.text.contains("expired"), "the reason is for the log");
     }
     assert_eq!(cluster.api.asked(TOKEN_REVIEWS).len(), 1);
+}
+
+/// Every token is asked about again once its verdict is old, whichever it was.
+#[tokio::test]
+async fn c026_verdicts_good_and_bad_are_forgotten_after_their_time() {
+    let calls = AtomicUsize::new(0);
+    let script = move |asked: &Asked| {
+        // One token is revoked, then another one issued.
+        let good = [true, false, false, true][calls.fetch_add(1, Ordering::SeqCst)];
+        let mut review = asked.body.clone();
+        review["status"] = json!({"authenticated": good, "user": {"username": "jane"}});
+        Reply::Json(201, review)
+    };
+    let lifetime = Duration::from_millis(50);
+    let (api, server) = token_server_with(script, &[], |tokens| tokens.verdict_lifetime(lifetime)).await;
+    let (good, bad) = (StatusCode::OK, StatusCode::UNAUTHORIZED);
+    for (token, before, after) in [("revoked", good, bad), ("issued", bad, good)] {
+        for status in [before, after] {
+            let answer = get_with(&server, Protocol::Http1, token).await;
+            assert_eq!(answer.status, status, "{token}");
+            tokio::time::sleep(2 * lifetime).await;
+        }
+    }
+    assert_eq!(api.asked(TOKEN_REVIEWS).len(), 4);
+}
+
+#[tokio::test]
+async fn c026_review_is_asked_again_when_its_connection_breaks() {
+    let calls = AtomicUsize::new(0);
+    let script = move |asked: &Asked| match calls.fetch_add(1, Ordering::SeqCst) {
+        0 => Reply::HangUp,
+        _ => Reply::Json(201, review_token(&asked.body)),
+    };
+    let (api, server) = token_server(script, &[]).await;
+    let answer = get_with(&server, Protocol::Http1, "good-jane").await;
+    assert_eq!(answer.status, StatusCode::OK);
+    assert_eq!(api.asked(TOKEN_REVIEWS).len(), 2);
 }
 
 #[tokio::test]
