@@ -35,7 +35,8 @@ pub(crate) fn cache_key(key: &hmac::Key, question: &[u8]) -> CacheKey {
     bytes
 }
 
-/// Asks, again after failures that pass by themselves: lost connections, 429, 500, 504.
+/// Asks, again after failures that pass by themselves: lost connections, 429, 500, 504, and whatever else
+/// says when to ask again.
 pub(crate) async fn with_retry<T, F>(
     calls: &ReviewCalls,
     mut ask: impl FnMut() -> F,
@@ -73,7 +74,11 @@ async fn attempt<T>(
 
 fn passes_by_itself(error: &kube::Error) -> bool {
     match error {
-        kube::Error::Api(status) => matches!(status.code, 429 | 500 | 504),
+        kube::Error::Api(status) => {
+            let details = status.details.as_ref();
+            let delay_suggested = details.is_some_and(|details| details.retry_after_seconds > 0);
+            matches!(status.code, 429 | 500 | 504) || delay_suggested
+        }
         kube::Error::HyperError(_) | kube::Error::Service(_) => true,
         _ => false,
     }
@@ -81,7 +86,10 @@ fn passes_by_itself(error: &kube::Error) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::io;
+
     use kube::core::Status;
+    use serde_json::json;
     use telemetry::MetricsRegistry;
 
     use super::*;
@@ -118,5 +126,59 @@ mod tests {
             assert!(text.contains(&line), "{line} in {text}");
         }
         assert!(!text.contains("authn_request_total{"), "{text}");
+    }
+    /// How often a question is asked that is always answered with this.
+    async fn attempts(failure: impl Fn() -> kube::Error) -> u32 {
+        let mut attempts = 0;
+        let ask = || {
+            attempts += 1;
+            std::future::ready(Err::<(), _>(failure()))
+        };
+        with_retry(&ReviewCalls::default(), ask).await.unwrap_err();
+        attempts
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn c026_what_passes_by_itself_is_asked_again_five_times_in_all() {
+        for (code, wait, expected) in [
+            (400, 0, 1),
+            (401, 0, 1),
+            (403, 0, 1),
+            (404, 0, 1),
+            (409, 0, 1),
+            (422, 0, 1),
+            (429, 0, 5),
+            (500, 0, 5),
+            (503, 0, 1),
+            (503, 1, 5),
+            (504, 0, 5),
+        ] {
+            let status = json!({"code": code, "details": {"retryAfterSeconds": wait}});
+            let status: Status = serde_json::from_value(status).unwrap();
+            let asked = attempts(|| kube::Error::Api(status.clone().boxed())).await;
+            assert_eq!(asked, expected, "{code} with {wait} s to wait");
+        }
+        let reset = || kube::Error::Service(io::Error::from(io::ErrorKind::ConnectionReset).into());
+        assert_eq!(attempts(reset).await, 5);
+        let unreadable = || kube::Error::FromUtf8(String::from_utf8(vec![0xff]).unwrap_err());
+        assert_eq!(attempts(unreadable).await, 1, "it would be no better");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn c026_pauses_grow_by_half_and_a_silent_attempt_ends_after_ten_seconds() {
+        let begun = Instant::now();
+        let busy = || kube::Error::Api(Status::failure("", "").with_code(500).boxed());
+        attempts(busy).await;
+        // 500, 750, 1125 and 1687 ms, and up to a fifth more; the timer rounds up to milliseconds.
+        let paused = begun.elapsed();
+        let bounds = Duration::from_millis(4062)..Duration::from_millis(4062 * 6 / 5 + 8);
+        assert!(bounds.contains(&paused), "{paused:?}");
+
+        let begun = Instant::now();
+        let silent = || std::future::pending::<Result<(), _>>();
+        with_retry(&ReviewCalls::default(), silent).await.unwrap_err();
+        let silence = begun.elapsed().checked_sub(5 * ATTEMPT_TIMEOUT);
+        let pauses = silence.unwrap();
+        assert!(bounds.contains(&pauses), "{pauses:?}");
     }
 }
