@@ -9,7 +9,7 @@ use http::HeaderMap;
 
 use super::{
     Authentication, AuthenticationError, Authenticator, CREDENTIAL_ID, PeerCertificates,
-    SharedAuthenticationConfig, UserInfo,
+    SharedAuthenticationConfig, Subject, UserInfo,
 };
 use crate::mutant;
 use crate::server::delegated_metrics::CertificateLifetimes;
@@ -63,11 +63,22 @@ impl Authenticator for ClientCert {
         let credential = format!("X509SHA256={}", subject.fingerprint);
         Ok(Some(Authentication::direct(UserInfo {
             name: subject.common_name.clone(),
-            uid: subject.uid.clone(),
+            uid: uid(subject)?,
             groups: subject.organizations.clone(),
             extra: BTreeMap::from([(CREDENTIAL_ID.to_owned(), vec![credential])]),
         })))
     }
 
     fn strip(&self, _headers: &mut HeaderMap) {}
+}
+
+/// The UID of the user, of whom a certificate may say nothing, but not two things.
+fn uid(subject: &Subject) -> Result<Option<String>, AuthenticationError> {
+    let refused = |why: &str| Err(AuthenticationError::Certificate(why.to_owned()));
+    match subject.uids.as_slice() {
+        [] => Ok(None),
+        [uid] if uid.is_empty() => refused("the UID of the subject is empty"),
+        [uid] => Ok(Some(uid.clone())),
+        _ => refused("the subject names several UIDs"),
+    }
 }

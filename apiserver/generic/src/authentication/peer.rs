@@ -35,8 +35,8 @@ pub struct Subject {
     pub common_name: String,
     /// The organizations, in order.
     pub organizations: Vec<String>,
-    /// The Kubernetes UID, when the subject names exactly one.
-    pub uid: Option<String>,
+    /// The Kubernetes UIDs; a user has at most one.
+    pub uids: Vec<String>,
     /// SHA-256 of the certificate, lower-case hexadecimal.
     pub fingerprint: String,
     /// The last moment of the certificate, in seconds since 1970.
@@ -104,7 +104,6 @@ fn read_subject(leaf: &CertificateDer<'_>) -> Result<Subject, AuthenticationErro
         not_after: certificate.validity().not_after.timestamp(),
         ..Subject::default()
     };
-    let mut uids = Vec::new();
     for attribute in certificate.subject().iter_attributes() {
         let value = || {
             attribute
@@ -115,14 +114,10 @@ fn read_subject(leaf: &CertificateDer<'_>) -> Result<Subject, AuthenticationErro
         match attribute.attr_type().to_id_string().as_str() {
             "2.5.4.3" => subject.common_name = value()?,
             "2.5.4.10" => subject.organizations.push(value()?),
-            UID_ATTRIBUTE => uids.push(value()?),
+            UID_ATTRIBUTE => subject.uids.push(value()?),
             _ => {}
         }
     }
-    if uids.len() > 1 {
-        return Err(malformed(&"the subject names several UIDs"));
-    }
-    subject.uid = uids.pop();
     Ok(subject)
 }
 

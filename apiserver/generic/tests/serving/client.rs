@@ -94,9 +94,13 @@ impl Client {
     }
 
     /// Presents a certificate.
-    pub(crate) fn with(mut self, certificate: &IssuedCertificate) -> Self {
-        let (chain, key) = (certificate.certificate_pem(), certificate.private_key_pem());
-        self.certificate = Some((chain.to_owned(), key.to_owned()));
+    pub(crate) fn with(self, certificate: &IssuedCertificate) -> Self {
+        self.with_chain(certificate.certificate_pem(), certificate)
+    }
+
+    /// Presents a certificate of the test's own for the key of another.
+    pub(crate) fn with_chain(mut self, chain: &str, of_key: &IssuedCertificate) -> Self {
+        self.certificate = Some((chain.to_owned(), of_key.private_key_pem().to_owned()));
         self
     }
 

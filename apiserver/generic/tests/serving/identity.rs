@@ -4,7 +4,7 @@ use http::{Method, StatusCode};
 use serde_json::json;
 
 use crate::client::{BOTH, Protocol};
-use crate::pki::issue;
+use crate::pki::{der, issue, with_uids};
 use crate::server::TestServer;
 
 const FLUNDERS: &str = "/apis/g.io/v1/flunders";
@@ -20,15 +20,48 @@ async fn c025_common_name_is_the_user_and_organizations_the_groups() {
             json["user"]["groups"],
             json!(["team-b", "team-a", "system:authenticated"])
         );
-        let id = json["user"]["extra"]["authentication.kubernetes.io/credential-id"][0]
-            .as_str()
-            .expect("an id");
-        let digest = id.strip_prefix("X509SHA256=").expect("the prefix");
-        assert!(
-            digest.len() == 64 && digest.bytes().all(|byte| byte.is_ascii_hexdigit()),
-            "{id}"
+        let hash = ring::digest::digest(&ring::digest::SHA256, &der(&jane));
+        let hash: String = hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(
+            json["user"]["extra"],
+            json!({"authentication.kubernetes.io/credential-id": [format!("X509SHA256={hash}")]})
         );
     }
+}
+
+#[tokio::test]
+async fn c025_subject_names_one_uid_or_none() {
+    let server = TestServer::start().await;
+    let authority = &server.pki.client;
+    let jane = issue(authority, "jane", &[]);
+    for (uids, uid) in [
+        (&[][..], json!(null)),
+        (&["u-1"], json!("u-1")),
+        (&["ü 1"], json!("ü 1")),
+    ] {
+        let chain = with_uids(authority, &jane, uids);
+        let client = server.client(Protocol::Http2).with_chain(&chain, &jane);
+        let user = &client.get(FLUNDERS).await.json()["user"];
+        assert_eq!((&user["name"], &user["uid"]), (&json!("jane"), &uid), "{uids:?}");
+    }
+    for uids in [&["u-1", "u-2"][..], &["u-1", "u-1"], &[""]] {
+        let chain = with_uids(authority, &jane, uids);
+        let client = server.client(Protocol::Http2).with_chain(&chain, &jane);
+        let status = client.get(FLUNDERS).await.status;
+        assert_eq!(status, StatusCode::UNAUTHORIZED, "{uids:?}");
+    }
+}
+
+/// Who the front proxy is, its name says alone.
+#[tokio::test]
+async fn c025_uids_of_the_front_proxy_do_not_count() {
+    let server = TestServer::start().await;
+    let aggregator = server.pki.aggregator();
+    let chain = with_uids(&server.pki.front_proxy, &aggregator, &["u-1", "u-2"]);
+    let client = server.client(Protocol::Http2).with_chain(&chain, &aggregator);
+    let headers = [("x-remote-user", "jane")];
+    let json = client.request(Method::GET, FLUNDERS, &headers).await.json();
+    assert_eq!(json["user"]["name"], "jane");
 }
 
 #[tokio::test]
