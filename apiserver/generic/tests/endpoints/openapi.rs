@@ -20,14 +20,23 @@ fn item(document: &Value) -> &Value {
 #[tokio::test]
 async fn c120_root_names_every_version_with_its_hash() {
     let root = get("/openapi/v3").send().await.object(200);
-    let url = root["paths"]["apis/test.example.com/v1"]["serverRelativeURL"]
-        .as_str()
-        .unwrap();
-    let (path, hash) = url.split_once("?hash=").unwrap();
-    assert_eq!(path, DOCUMENT);
-    let answer = get(url).send().await;
-    assert_eq!(answer.object(200)["openapi"], "3.0.0");
-    assert_eq!(answer.header("etag"), format!("\"{hash}\""));
+    let paths = root["paths"].as_object().unwrap();
+    assert!(paths.contains_key("apis/test.example.com/v1"), "{root}");
+    for (key, place) in paths {
+        let url = place["serverRelativeURL"].as_str().unwrap();
+        let (path, hash) = url.split_once("?hash=").unwrap();
+        assert_eq!(path, format!("/openapi/v3/{key}"));
+        let answer = get(url).send().await;
+        assert_eq!(answer.object(200)["openapi"], "3.0.0", "{key}");
+        assert_eq!(hash, sha512(&answer.text), "{key}");
+        assert_eq!(answer.header("etag"), format!("\"{hash}\""), "{key}");
+    }
+}
+
+/// The digits in upper case, as upstream writes them.
+fn sha512(text: &str) -> String {
+    let digest = ring::digest::digest(&ring::digest::SHA512, text.as_bytes());
+    digest.as_ref().iter().map(|byte| format!("{byte:02X}")).collect()
 }
 
 #[tokio::test]
@@ -224,14 +233,90 @@ async fn c127_parameters_of_every_operation() {
     ] {
         assert!(list.iter().any(|listed| listed == name), "{name}");
     }
-    assert_eq!(
-        names(&collection["post"]),
-        ["dryRun", "fieldManager", "fieldValidation"]
-    );
-    assert!(names(&item(&document)["delete"]).contains(&"propagationPolicy".to_owned()));
+    let write = ["dryRun", "fieldManager", "fieldValidation"];
+    let delete = [
+        "dryRun",
+        "gracePeriodSeconds",
+        "ignoreStoreReadErrorWithClusterBreakingPotential",
+        "orphanDependents",
+        "propagationPolicy",
+    ];
+    let status = &document["paths"][format!("{COLLECTION}/{{name}}/status")];
+    let claim = &document["paths"][format!("{COLLECTION}/{{name}}/claim")];
+    let of_item = item(&document);
+    for put_or_post in [
+        &collection["post"],
+        &of_item["put"],
+        &status["put"],
+        &claim["post"],
+    ] {
+        assert_eq!(names(put_or_post), write, "{put_or_post}");
+    }
+    for patch in [&of_item["patch"], &status["patch"]] {
+        assert_eq!(names(patch), [&write[..], &["force"]].concat(), "{patch}");
+    }
+    assert_eq!(names(&of_item["delete"]), delete);
+    for name in delete.into_iter().chain(["fieldSelector", "labelSelector"]) {
+        let of_collection = names(&collection["delete"]);
+        assert!(of_collection.iter().any(|listed| listed == name), "{name}");
+    }
     assert_eq!(names(item(&document)), ["name", "namespace", "pretty"]);
     let body = &item(&document)["delete"]["requestBody"];
     assert!(body.get("required").is_none() && body["content"]["application/json"].is_object());
+}
+
+#[tokio::test]
+async fn c127_parameters_have_their_types() {
+    let document = document().await;
+    let collection = &document["paths"][COLLECTION];
+    let operations = [
+        &collection["get"],
+        &item(&document)["delete"],
+        &item(&document)["patch"],
+    ];
+    for (name, parameter_type) in [
+        ("allowWatchBookmarks", "boolean"),
+        ("dryRun", "string"),
+        ("force", "boolean"),
+        ("gracePeriodSeconds", "integer"),
+        ("limit", "integer"),
+        ("orphanDependents", "boolean"),
+        ("propagationPolicy", "string"),
+        ("sendInitialEvents", "boolean"),
+        ("timeoutSeconds", "integer"),
+        ("watch", "boolean"),
+    ] {
+        let mut all = operations
+            .iter()
+            .flat_map(|operation| operation["parameters"].as_array().unwrap());
+        let parameter = all.find(|parameter| parameter["name"] == name).unwrap();
+        let found = (&parameter["in"], &parameter["schema"]["type"]);
+        assert_eq!(found, (&json!("query"), &json!(parameter_type)), "{name}");
+        assert!(parameter.get("required").is_none(), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn c127_answers_of_every_operation() {
+    let document = document().await;
+    let paths = &document["paths"];
+    let (item, collection) = (item(&document), &paths[COLLECTION]);
+    let claim = &paths[format!("{COLLECTION}/{{name}}/claim")];
+    for (operation, codes) in [
+        (&collection["get"], &["200"][..]),
+        (&collection["post"], &["200", "201", "202"]),
+        (&collection["delete"], &["200"]),
+        (&item["get"], &["200"]),
+        (&item["put"], &["200", "201"]),
+        (&item["patch"], &["200", "201"]),
+        (&item["delete"], &["200", "202"]),
+        (&claim["post"], &["200", "201", "202"]),
+        (&paths["/apis/test.example.com/v1/widgets"]["get"], &["200"]),
+    ] {
+        let answers = operation["responses"].as_object().unwrap();
+        let found: Vec<_> = answers.keys().map(String::as_str).collect();
+        assert_eq!(found, [codes, &["401"]].concat(), "{}", operation["operationId"]);
+    }
 }
 
 #[tokio::test]
