@@ -28,3 +28,4 @@ mod table;
 mod update;
 mod watch;
 mod watch_list;
+mod watch_selected;
