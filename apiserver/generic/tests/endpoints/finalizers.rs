@@ -94,3 +94,54 @@ async fn c172_propagation_policy_sets_the_finalizers_of_garbage_collection() {
         .object(200);
     assert_eq!(orphaned["metadata"]["finalizers"], json!(["orphan"]));
 }
+
+#[tokio::test]
+async fn c172_without_a_policy_the_finalizer_that_is_set_decides() {
+    for (index, kept) in ["foregroundDeletion", "orphan"].into_iter().enumerate() {
+        let path = held(&format!("c172-kept-{index}"), json!([HOLD, kept])).await;
+        let marked = delete(&path).send().await.object(200);
+        assert_eq!(marked["metadata"]["finalizers"], json!([HOLD, kept]));
+        let less = merge_patch(&path, json!({"metadata": {"finalizers": [kept]}}));
+        less.send().await.object(200);
+        let waiting = get(&path).send().await.object(200);
+        assert!(
+            waiting["metadata"]["deletionTimestamp"].is_string(),
+            "{kept} holds it"
+        );
+        let released = merge_patch(&path, json!({"metadata": {"finalizers": null}}));
+        released.send().await.object(200);
+        get(&path).send().await.failure(404, "NotFound");
+    }
+}
+
+#[tokio::test]
+async fn c172_policy_goes_before_the_finalizer_that_is_set() {
+    for (index, (set, query, left)) in [
+        ("orphan", "propagationPolicy=Background", json!([HOLD])),
+        (
+            "foregroundDeletion",
+            "propagationPolicy=Background",
+            json!([HOLD]),
+        ),
+        ("orphan", "orphanDependents=false", json!([HOLD])),
+        ("foregroundDeletion", "orphanDependents=false", json!([HOLD])),
+        (
+            "foregroundDeletion",
+            "orphanDependents=true",
+            json!([HOLD, "orphan"]),
+        ),
+        (
+            "foregroundDeletion",
+            "propagationPolicy=Orphan",
+            json!([HOLD, "orphan"]),
+        ),
+        ("orphan", "propagationPolicy=Orphan", json!([HOLD, "orphan"])),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let path = held(&format!("c172-before-{index}"), json!([HOLD, set])).await;
+        let answer = delete(format!("{path}?{query}")).send().await.json();
+        assert_eq!(answer["metadata"]["finalizers"], left, "{set} {query}");
+    }
+}
