@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use serde_json::json;
 
-use crate::client::{create, get, post, version, widget, widgets};
+use crate::client::{create, delete, get, merge_patch, post, put, version, widget, widgets};
 use crate::kinds::{UNLUCKY, UNLUCKY_DRAWS};
 
 #[tokio::test]
@@ -76,7 +76,7 @@ async fn c161_taken_name_is_already_exists() {
     let mut held = widget("held", json!({}));
     held["metadata"]["finalizers"] = json!(["test.example.com/hold"]);
     post(widgets("c161"), held).send().await.object(201);
-    crate::client::delete(format!("{}/held", widgets("c161")))
+    delete(format!("{}/held", widgets("c161")))
         .send()
         .await
         .object(200);
@@ -237,16 +237,40 @@ async fn c175_dry_run_stores_nothing() {
         .send()
         .await
         .failure(409, "AlreadyExists");
-    crate::client::delete(format!("{path}/a?dryRun=All"))
-        .send()
-        .await
-        .object(200);
-    let patched = crate::client::merge_patch(format!("{path}/a?dryRun=All"), json!({"spec": {"size": 9}}));
+    delete(format!("{path}/a?dryRun=All")).send().await.object(200);
+    let patched = merge_patch(format!("{path}/a?dryRun=All"), json!({"spec": {"size": 9}}));
     assert_eq!(patched.send().await.object(200)["spec"]["size"], 9);
     assert_eq!(
         get(format!("{path}/a")).send().await.object(200)["spec"]["size"],
         1
     );
+}
+
+#[tokio::test]
+async fn c175_answer_of_a_dry_run_has_no_version_or_the_old_one() {
+    let path = widgets("c175b");
+    let dry = post(format!("{path}?dryRun=All"), widget("a", json!({"size": 1})));
+    let dry = dry.send().await.object(201);
+    assert!(dry["metadata"].get("resourceVersion").is_none(), "{dry}");
+
+    let mut body = widget("a", json!({"size": 1}));
+    body["metadata"]["finalizers"] = json!(["test.example.com/hold"]);
+    let stored = post(&path, body).send().await.object(201);
+    let mut larger = stored.clone();
+    larger["spec"]["size"] = json!(2);
+    let item = format!("{path}/a?dryRun=All");
+    let status = json!({"status": {"phase": "Done"}});
+    for call in [
+        put(&item, larger),
+        put(&item, stored.clone()),
+        merge_patch(&item, json!({"spec": {"size": 3}})),
+        merge_patch(format!("{path}/a/status?dryRun=All"), status),
+        delete(&item),
+    ] {
+        let answer = call.send().await.object(200);
+        assert_eq!(version(&answer), version(&stored), "{answer}");
+    }
+    assert_eq!(get(format!("{path}/a")).send().await.object(200), stored);
 }
 
 #[tokio::test]
