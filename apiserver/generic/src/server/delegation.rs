@@ -127,6 +127,7 @@ mod tests {
         }
         assert!(!text.contains("authn_request_total{"), "{text}");
     }
+
     /// How often a question is asked that is always answered with this.
     async fn attempts(failure: impl Fn() -> kube::Error) -> u32 {
         let mut attempts = 0;
