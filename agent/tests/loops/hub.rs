@@ -138,10 +138,7 @@ impl HubDouble {
 
     async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
         let path = request.uri().path().to_owned();
-        let is_watch = request
-            .uri()
-            .query()
-            .is_some_and(|query| query.contains("watch=true"));
+        let query = request.uri().query().unwrap_or_default().to_owned();
         let method = request.method().clone();
         let trace = request.headers().get("traceparent").cloned();
         let body = request
@@ -155,9 +152,9 @@ impl HubDouble {
             return refusal;
         }
         state.answered.push(path.clone());
-        if is_watch {
+        if query.contains("watch=true") {
             drop(state);
-            return self.watch();
+            return self.watch(&query);
         }
         if method == Method::GET {
             return json_body(
@@ -189,10 +186,17 @@ impl HubDouble {
         }
     }
 
-    /// The agent's own object, again with every change.
-    fn watch(&self) -> Response<Body> {
+    /// The agent's own object, again with every change since the version that the query names.
+    fn watch(&self, query: &str) -> Response<Body> {
         let hub = self.clone();
-        let changes = self.changes.subscribe();
+        let mut changes = self.changes.subscribe();
+        let version = query
+            .split('&')
+            .find_map(|part| part.strip_prefix("resourceVersion="));
+        let seen: Option<i64> = version.and_then(|version| version.parse().ok());
+        if seen.is_some_and(|seen| seen < *changes.borrow()) {
+            changes.mark_changed();
+        }
         let frames = stream::unfold((hub, changes), |(hub, mut changes)| async move {
             changes.changed().await.ok()?;
             changes.mark_unchanged();
