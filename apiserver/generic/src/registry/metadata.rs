@@ -3,6 +3,8 @@
 //! Upstream concept: `k8s.io/apimachinery/pkg/api/validation` (`ValidateObjectMeta`) and
 //! `util/validation`.
 
+use std::collections::HashSet;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 
 use super::field::{FieldError, FieldErrorType};
@@ -69,17 +71,36 @@ pub fn validate_immutable(wanted: &ObjectMeta, current: &ObjectMeta) -> Vec<Fiel
 
 /// Drops owner references that are given twice and returns the uids of those owners.
 pub fn merge_owners(meta: &mut ObjectMeta) -> Vec<String> {
-    let mut merged: Vec<OwnerReference> = Vec::new();
-    let mut repeated = Vec::new();
-    for owner in meta.owner_references.take().unwrap_or_default() {
-        if merged.contains(&owner) {
-            repeated.push(owner.uid);
-        } else {
+    let given = meta.owner_references.take().unwrap_or_default();
+    // A body has room for tens of thousands: they are not compared each with each.
+    let mut seen = HashSet::new();
+    let first: Vec<bool> = given.iter().map(|owner| seen.insert(parts(owner))).collect();
+    let (mut merged, mut repeated) = (Vec::new(), Vec::new());
+    for (owner, first) in given.into_iter().zip(first) {
+        if first {
             merged.push(owner);
+        } else {
+            repeated.push(owner.uid);
         }
     }
     meta.owner_references = Some(merged).filter(|owners| !owners.is_empty());
     repeated
+}
+
+/// All that is said of an owner.
+fn parts(owner: &OwnerReference) -> ([&str; 4], [Option<bool>; 2]) {
+    let OwnerReference {
+        api_version,
+        block_owner_deletion,
+        controller,
+        kind,
+        name,
+        uid,
+    } = owner;
+    (
+        [api_version, kind, name, uid],
+        [*block_owner_deletion, *controller],
+    )
 }
 
 /// The fields that an update may not change so.
@@ -88,7 +109,7 @@ pub fn validate_update(new: &ObjectMeta, old: &ObjectMeta) -> Vec<FieldError> {
     if old.deletion_timestamp.is_none() {
         return Vec::new();
     }
-    let before = old.finalizers.clone().unwrap_or_default();
+    let before: HashSet<&String> = old.finalizers.iter().flatten().collect();
     let added: Vec<_> = new
         .finalizers
         .iter()
