@@ -3,7 +3,7 @@
 //! Strategies work on the resource's own Rust type; [`Object`] is what the generic code handles
 //! (upstream: `unstructured.Unstructured`). Nothing here knows storage or HTTP.
 
-use std::fmt;
+use std::{fmt, io};
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -125,6 +125,24 @@ pub(crate) fn whole_seconds(time: Timestamp) -> Timestamp {
     Timestamp::from_second(time.as_second()).unwrap_or(time)
 }
 
+/// The length of a value as JSON, without keeping it.
+pub(crate) fn json_bytes(value: &impl Serialize) -> usize {
+    struct Count(usize);
+    impl io::Write for Count {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0 += bytes.len();
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut count = Count(0);
+    // A value that is not JSON is refused later, where there is somebody to tell.
+    let _ = serde_json::to_writer(&mut count, value);
+    count.0
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -142,6 +160,13 @@ mod tests {
         let typed: k8s_openapi::api::core::v1::ConfigMap = object.to_typed().unwrap();
         assert_eq!(typed.immutable, Some(true));
         assert_eq!(Object::from_typed(&typed).unwrap(), object);
+    }
+
+    #[test]
+    fn length_as_json_is_that_of_the_text() {
+        for value in [json!({"a": [1, "\u{e9}\n", null]}), json!("")] {
+            assert_eq!(json_bytes(&value), value.to_string().len(), "{value}");
+        }
     }
 
     #[test]

@@ -69,6 +69,14 @@ impl StatusError {
                 let message = format!("{} {name:?} not found", qualified(&group, &resource));
                 Self::new(StatusCode::NOT_FOUND, "NotFound", message).about(&group, &resource, &name)
             }
+            RegistryError::TooLarge { bytes, limit } => {
+                let message = format!(
+                    "{} is too large: it would have {bytes} bytes, the limit is {limit}",
+                    scope.object(&scope.name)
+                );
+                let error = Self::new(StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLarge", message);
+                scope.detail(error, &scope.name)
+            }
             RegistryError::TooManyRequests {
                 message,
                 retry_after_seconds,

@@ -62,6 +62,14 @@ pub enum RegistryError {
         /// Its name.
         name: String,
     },
+    /// The object would be larger than one may be.
+    #[error("the object would have {bytes} bytes, the limit is {limit}")]
+    TooLarge {
+        /// Its length as JSON, in bytes.
+        bytes: usize,
+        /// How long it may be, in bytes.
+        limit: usize,
+    },
     /// Too many of something that is bounded; try again later.
     #[error("{message}")]
     TooManyRequests {

@@ -22,7 +22,7 @@ use super::resource_version::ResourceVersion;
 use super::table::GroupResource;
 use super::tailer::{Cachers, Gate};
 use super::types::{Freshness, Stored};
-use crate::object::Object;
+use crate::object::{Object, json_bytes};
 
 /// Versioned objects in PostgreSQL. Clones share one writer, one tailer and the watch caches.
 #[derive(Clone)]
@@ -258,22 +258,4 @@ fn write_bytes(write: &ObjectWrite) -> usize {
         ObjectWrite::Create { object, .. } | ObjectWrite::Replace { object, .. } => json_bytes(object),
         ObjectWrite::Delete { old, .. } => old.encoded.len(),
     }
-}
-
-/// The length of a value as JSON, without keeping it.
-fn json_bytes(value: &impl serde::Serialize) -> usize {
-    struct Count(usize);
-    impl std::io::Write for Count {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.0 += bytes.len();
-            Ok(bytes.len())
-        }
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
-    let mut count = Count(0);
-    // A value that is not JSON is refused later, where there is somebody to tell.
-    let _ = serde_json::to_writer(&mut count, value);
-    count.0
 }

@@ -31,6 +31,7 @@ mod outage;
 mod polish;
 mod server;
 mod serving;
+mod size;
 mod subresources;
 mod transport;
 mod update;

@@ -15,6 +15,7 @@ mod bodies;
 mod changes;
 mod claims;
 mod crash;
+mod full;
 mod fuzz;
 mod log_reads;
 mod manifests;

@@ -60,6 +60,7 @@ impl<S: Strategy> Store<S> {
 
     async fn insert(&self, ctx: &RequestContext, typed: &S::Kind) -> Result<Object, RegistryError> {
         let object = Self::untyped(typed)?;
+        Self::check_size(&object)?;
         let further = self.strategy.further(ctx, None, Some(typed))?;
         let (object, warnings) = if ctx.dry_run {
             self.dry_insert(object).await?

@@ -7,6 +7,7 @@ mod create;
 mod decode;
 mod delete;
 mod served_version;
+mod size;
 mod subresources;
 mod update;
 

@@ -62,6 +62,7 @@ impl<S: Strategy> Store<S> {
         if next == current {
             return Ok(current);
         }
+        self.check_growth(part, &next, &current)?;
         self.replace(ctx, stored, &old, next).await
     }
 
