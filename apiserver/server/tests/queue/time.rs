@@ -30,6 +30,44 @@ async fn backoff_that_elapsed_puts_the_order_back_with_a_new_turn() {
 }
 
 #[tokio::test]
+async fn orders_too_large_to_be_swept_together_are_swept_by_fewer() {
+    // Given five orders of which the database takes two in one statement.
+    let fixture = Fixture::new().await;
+    fixture.agent("east").await;
+    let names = ["a", "b", "c", "d", "e"];
+    for name in names {
+        fixture.order(name).await;
+        let grant = fixture.claimed("east", name).await;
+        fixture.fail(&grant, "east", "GitRemoteFailed").await;
+    }
+    fixture
+        .sql(&format!("update work.work_orders set next_retry_after = {PAST}"))
+        .await;
+    fixture
+        .sql(
+            "create function refuse_three() returns trigger language plpgsql as
+                'begin if (select count(*) from changed) > 2 then raise ''too many''; end if; return null; end'",
+        )
+        .await;
+    fixture
+        .sql(
+            "create trigger refuse_three after update on work.work_orders
+                referencing new table as changed for each statement execute function refuse_three()",
+        )
+        .await;
+
+    // When it is swept again and again, then all of them have their turn.
+    let mut failed = 0;
+    for _ in 0..20 {
+        failed += usize::from(fixture.sweeper.serve().await.is_err());
+    }
+    assert!(failed > 0, "the database has refused some");
+    for name in names {
+        assert_eq!(fixture.phase(name).await, WorkOrderPhase::Pending, "{name}");
+    }
+}
+
+#[tokio::test]
 async fn attempt_cap_ends_the_attempt_and_spends_its_fence() {
     let fixture = Fixture::new().await;
     fixture.agent("east").await;

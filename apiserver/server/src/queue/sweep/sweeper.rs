@@ -5,6 +5,7 @@
 //! Beside that, and holding up none of it, it rings the agents about which the authorizer must be asked.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use generic_apiserver::authorization::Authorizer;
@@ -51,6 +52,9 @@ pub struct Sweeper {
     storage: Storage,
     namespaces: Arc<dyn Namespaces>,
     sweep: Arc<Sweep>,
+    /// How many orders of each kind the next sweep takes, 1 to [`SWEEP_MAX`]: half of them after one that failed, since
+    /// large orders may take longer together than a transaction may, and one more after each that did not.
+    take: AtomicUsize,
     ring: Arc<RingAgain>,
     limited: LimitedRings,
     metrics: QueueMetrics,
@@ -72,6 +76,7 @@ impl Sweeper {
             storage,
             namespaces,
             sweep: Arc::default(),
+            take: AtomicUsize::new(SWEEP_MAX),
             ring: Arc::default(),
             metrics: QueueMetrics::default(),
         }
@@ -188,24 +193,13 @@ impl Sweeper {
         if extended {
             tracing::info!("the queue was not served for a while: every lease has its full length anew");
         }
-        let mut swept = 0;
-        if seconds_until_due(pool)
-            .await?
-            .is_some_and(|seconds| seconds <= 0.0)
-        {
-            let input = SweepInput {
-                max: SWEEP_MAX,
-                terminating: self.namespaces.terminating(),
-            };
-            let happened = self.storage.run(&self.sweep, input).await?;
-            self.metrics.swept(&happened);
-            swept = happened.len();
-        }
+        let seconds = seconds_until_due(pool).await?;
+        let more = seconds.is_some_and(|seconds| seconds <= 0.0) && self.sweep_due().await?;
         if self.unanswered(pool).await? {
             let rung = self.storage.run(&self.ring, RingAgainInput::default()).await?;
             self.metrics.rung(RingCause::Again, rung);
         }
-        if swept >= SWEEP_MAX {
+        if more {
             return Ok(INTERVAL_MIN);
         }
         let seconds = seconds_until_due(pool)
@@ -213,6 +207,21 @@ impl Sweeper {
             .unwrap_or(INTERVAL_MAX.as_secs_f64());
         let due = Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(INTERVAL_MAX);
         Ok(due.clamp(INTERVAL_MIN, INTERVAL_MAX))
+    }
+
+    /// One sweep; gives whether it took as many as it may.
+    async fn sweep_due(&self) -> Result<bool, StorageError> {
+        let max = self.take.load(Ordering::Relaxed);
+        let input = SweepInput {
+            max,
+            terminating: self.namespaces.terminating(),
+        };
+        let happened = self.storage.run(&self.sweep, input).await;
+        let next = if happened.is_ok() { max + 1 } else { max / 2 };
+        self.take.store(next.clamp(1, SWEEP_MAX), Ordering::Relaxed);
+        let happened = happened?;
+        self.metrics.swept(&happened);
+        Ok(happened.len() >= max)
     }
 
     /// Whether the statement of the ring finds anybody, asked without the lock.
