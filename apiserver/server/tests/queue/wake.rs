@@ -22,6 +22,8 @@ use crate::serving::{Replica, serve_if_asked};
 
 /// What an idle agent may take from the creation of an order to its claim.
 const BOUND: Duration = Duration::from_secs(2);
+/// How often everything is done anew when a busy machine was late; the bound stays.
+const ATTEMPTS: usize = 3;
 
 /// An address that moves from replica to replica, as that of a Service does.
 #[derive(Clone)]
@@ -154,12 +156,8 @@ async fn until<F: Future<Output = bool>>(what: &str, condition: impl Fn() -> F) 
     begun.elapsed()
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn idle_agent_whose_replica_was_killed_wakes_within_two_seconds_of_a_create() {
-    if serve_if_asked().await {
-        return;
-    }
-    let test = "wake::idle_agent_whose_replica_was_killed_wakes_within_two_seconds_of_a_create";
+/// Kills the replica that an idle agent watches; how long the first order after the resumed watch waits.
+async fn wakes_after_a_kill(test: &str) -> Duration {
     let fixture = Fixture::new().await;
     fixture.agent("east").await;
     let first = Replica::start(test, &fixture.connect).await;
@@ -169,33 +167,36 @@ async fn idle_agent_whose_replica_was_killed_wakes_within_two_seconds_of_a_creat
     let agent = start_agent(hub.own, &stop);
     let idle = "select count(*) from work.idle_agents where rung_at is null";
     until("the agent is idle", async || fixture.count(idle).await == 1).await;
-    until("its watch runs", async || hub.watches.load(Ordering::SeqCst) > 0).await;
+    let watches = async || hub.watches.load(Ordering::SeqCst) > 0;
+    until("its watch runs", watches).await;
 
     first.kill().await;
     hub.move_to(second.address);
-    let resumed = until("the watch is resumed", async || {
-        hub.watches.load(Ordering::SeqCst) > 0
+    let resumed = until("the watch is resumed", watches).await;
+
+    until("the agent is idle", async || fixture.count(idle).await == 1).await;
+    let created = Instant::now();
+    fixture.order("order").await;
+    until("the order is claimed", async || {
+        fixture.phase("order").await != WorkOrderPhase::Pending
     })
     .await;
-
-    // A busy machine may be late, and is asked again; the bound stays.
-    let mut woken = Vec::new();
-    for attempt in 0..5 {
-        until("the agent is idle", async || fixture.count(idle).await == 1).await;
-        let name = format!("order-{attempt}");
-        let created = Instant::now();
-        fixture.order(&name).await;
-        until("the order is claimed", async || {
-            fixture.phase(&name).await != WorkOrderPhase::Pending
-        })
-        .await;
-        woken.push(created.elapsed());
-        if created.elapsed() <= BOUND {
-            break;
-        }
-    }
+    let woken = created.elapsed();
     eprintln!("watch resumed after {resumed:?}, woken after {woken:?}");
-    assert!(woken.iter().any(|woken| *woken <= BOUND), "{woken:?}");
     stop.cancel();
     agent.await.unwrap();
+    woken
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn idle_agent_whose_replica_was_killed_wakes_within_two_seconds_of_a_create() {
+    if serve_if_asked().await {
+        return;
+    }
+    let test = "wake::idle_agent_whose_replica_was_killed_wakes_within_two_seconds_of_a_create";
+    let mut woken = Vec::new();
+    while woken.last().is_none_or(|last| *last > BOUND) && woken.len() < ATTEMPTS {
+        woken.push(wakes_after_a_kill(test).await);
+    }
+    assert!(woken.last().is_some_and(|last| *last <= BOUND), "{woken:?}");
 }
