@@ -106,9 +106,20 @@ impl AuthenticationConfig {
     /// # Errors
     /// When a value is malformed, or the values together let anyone pose as the front proxy.
     pub fn from_config_map(data: &BTreeMap<String, String>) -> Result<Self, ConfigMapError> {
+        Self::read(data, None)
+    }
+
+    /// Reads the keys; those about the front proxy count for nothing where the server has settings of its own.
+    fn read(
+        data: &BTreeMap<String, String>,
+        own: Option<&RequestHeaderConfig>,
+    ) -> Result<Self, ConfigMapError> {
         let config = Self {
             client_roots: roots(data, "client-ca-file")?,
-            request_header: request_header(data)?,
+            request_header: match own {
+                Some(own) => Some(own.clone()),
+                None => request_header(data)?,
+            },
         };
         config.refuse_ambiguous_ca()?;
         Ok(config)
@@ -179,17 +190,21 @@ fn header_names(
         .collect()
 }
 
-/// Loads the configuration; called before serving.
+/// Loads the configuration; called before serving. Settings of the server's `own` replace what is published about
+/// the front proxy, here and in [`follow`].
 ///
 /// # Errors
 /// When it cannot be read. Without permission the error names the missing RoleBinding.
-pub async fn load(client: &Client) -> Result<AuthenticationConfig, ConfigMapError> {
+pub async fn load(
+    client: &Client,
+    own: Option<&RequestHeaderConfig>,
+) -> Result<AuthenticationConfig, ConfigMapError> {
     let api: Api<ConfigMap> = Api::namespaced(client.clone(), NAMESPACE);
     let config_map = api.get(NAME).await.map_err(|error| match error {
         kube::Error::Api(status) if status.code == 403 => ConfigMapError::Forbidden(status.message.clone()),
         error => ConfigMapError::Unreachable(error),
     })?;
-    let config = AuthenticationConfig::from_config_map(&config_map.data.unwrap_or_default())?;
+    let config = AuthenticationConfig::read(&config_map.data.unwrap_or_default(), own)?;
     if config.request_header.is_none() {
         tracing::error!(
             "kube-apiserver publishes no requestheader-client-ca-file: requests through the aggregation layer \
@@ -200,7 +215,12 @@ pub async fn load(client: &Client) -> Result<AuthenticationConfig, ConfigMapErro
 }
 
 /// Follows the ConfigMap until `shutdown`, replacing the shared value at every change.
-pub async fn follow(client: Client, shared: SharedAuthenticationConfig, shutdown: CancellationToken) {
+pub async fn follow(
+    client: Client,
+    shared: SharedAuthenticationConfig,
+    own: Option<RequestHeaderConfig>,
+    shutdown: CancellationToken,
+) {
     let api: Api<ConfigMap> = Api::namespaced(client, NAMESPACE);
     // The Role allows this one name only, and only to requests that select it.
     let one_name = watcher::Config::default().fields(&format!("metadata.name={NAME}"));
@@ -212,7 +232,9 @@ pub async fn follow(client: Client, shared: SharedAuthenticationConfig, shutdown
             event = events.next() => event,
         };
         match event {
-            Some(Ok(Event::Apply(config_map) | Event::InitApply(config_map))) => replace(&shared, config_map),
+            Some(Ok(Event::Apply(config_map) | Event::InitApply(config_map))) => {
+                replace(&shared, config_map, own.as_ref());
+            }
             Some(Ok(Event::Delete(_))) => {
                 tracing::warn!("the ConfigMap {NAMESPACE}/{NAME} was deleted; its last value stays in use");
             }
@@ -223,8 +245,8 @@ pub async fn follow(client: Client, shared: SharedAuthenticationConfig, shutdown
     }
 }
 
-fn replace(shared: &SharedAuthenticationConfig, config_map: ConfigMap) {
-    match AuthenticationConfig::from_config_map(&config_map.data.unwrap_or_default()) {
+fn replace(shared: &SharedAuthenticationConfig, config_map: ConfigMap, own: Option<&RequestHeaderConfig>) {
+    match AuthenticationConfig::read(&config_map.data.unwrap_or_default(), own) {
         Ok(config) => shared.store(config),
         Err(error @ ConfigMapError::AnyoneIsFrontProxy) => {
             // The last value may trust a CA that was withdrawn for a reason: believe no proxy instead.

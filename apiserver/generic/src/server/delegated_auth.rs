@@ -13,16 +13,33 @@ use tokio_util::sync::CancellationToken;
 use super::delegated_metrics::DelegatedMetrics;
 use crate::authentication::config_map::{self, ConfigMapError};
 use crate::authentication::{
-    Authenticator, ClientCert, RequestHeader, SharedAuthenticationConfig, TokenReviewAuthenticator, Union,
+    AuthenticationConfig, Authenticator, ClientCert, RequestHeader, RequestHeaderConfig,
+    SharedAuthenticationConfig, TokenReviewAuthenticator, Union,
 };
 use crate::authorization::subject_access_review::DecisionLifetimes;
 use crate::authorization::{Authorizer, LocallyAllowed, SubjectAccessReviewAuthorizer};
+
+/// Whether kube-apiserver is asked whom to believe.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Lookup {
+    /// Its answer is needed to begin.
+    #[default]
+    Required,
+    /// Until it has answered, nobody is believed by certificate or by headers but by settings of the server's own.
+    Tolerated,
+    /// It is never asked: settings of the server's own count alone.
+    Skipped,
+}
 
 /// What may be chosen.
 #[derive(Clone, Debug, Default)]
 pub struct DelegatedAuthOptions {
     /// Audiences that tokens must be meant for; none = those of kube-apiserver.
     pub api_audiences: Vec<String>,
+    /// Whether kube-apiserver is asked whom to believe. Default: its answer is needed.
+    pub lookup: Lookup,
+    /// How to believe the front proxy, in place of what kube-apiserver publishes about it. Default: as published.
+    pub front_proxy: Option<RequestHeaderConfig>,
     /// How long answers about permissions hold.
     pub decisions: DecisionLifetimes,
 }
@@ -49,7 +66,7 @@ pub enum DelegatedAuthError {
 }
 
 impl DelegatedAuth {
-    /// Loads what kube-apiserver publishes and follows it until `shutdown`.
+    /// Loads what kube-apiserver publishes and follows it until `shutdown`, unless it is not to be asked.
     ///
     /// # Errors
     /// When it cannot be loaded; the error says which RoleBinding or flag is missing.
@@ -58,7 +75,9 @@ impl DelegatedAuth {
         options: DelegatedAuthOptions,
         shutdown: CancellationToken,
     ) -> Result<Self, DelegatedAuthError> {
-        let config = SharedAuthenticationConfig::new(config_map::load(&client).await?);
+        let own = options.front_proxy;
+        let first = first(&client, options.lookup, own.as_ref()).await?;
+        let config = SharedAuthenticationConfig::new(first);
         let metrics = DelegatedMetrics::default();
         let tokens = TokenReviewAuthenticator::new(client.clone(), options.api_audiences)
             .map_err(|_| DelegatedAuthError::Randomness)?
@@ -75,7 +94,10 @@ impl DelegatedAuth {
         Ok(Self {
             authenticator: Arc::new(union.or_anonymous()),
             authorizer: Arc::new(LocallyAllowed::or(reviews)),
-            following: tokio::spawn(config_map::follow(client, config, shutdown)),
+            following: match options.lookup {
+                Lookup::Skipped => tokio::spawn(std::future::ready(())),
+                _ => tokio::spawn(config_map::follow(client, config, own, shutdown)),
+            },
             metrics,
         })
     }
@@ -90,6 +112,30 @@ impl DelegatedAuth {
         if let Err(error) = self.following.await {
             tracing::error!(%error, "following the authentication configuration failed");
         }
+    }
+}
+
+/// Whom to believe at first.
+async fn first(
+    client: &Client,
+    lookup: Lookup,
+    own: Option<&RequestHeaderConfig>,
+) -> Result<AuthenticationConfig, ConfigMapError> {
+    let unpublished = AuthenticationConfig {
+        client_roots: None,
+        request_header: own.cloned(),
+    };
+    if lookup == Lookup::Skipped {
+        return Ok(unpublished);
+    }
+    match config_map::load(client, own).await {
+        Err(error @ (ConfigMapError::Forbidden(_) | ConfigMapError::Unreachable(_)))
+            if lookup == Lookup::Tolerated =>
+        {
+            tracing::warn!(%error, "until it can be read, many requests are anonymous");
+            Ok(unpublished)
+        }
+        loaded => loaded,
     }
 }
 

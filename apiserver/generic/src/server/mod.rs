@@ -38,7 +38,7 @@ use crate::filters::max_in_flight::MaxInFlight;
 use crate::filters::request_metrics::RequestMetrics;
 use crate::storage::Storage;
 
-pub use delegated_auth::{DelegatedAuth, DelegatedAuthError, DelegatedAuthOptions};
+pub use delegated_auth::{DelegatedAuth, DelegatedAuthError, DelegatedAuthOptions, Lookup};
 pub use health::{HealthCheck, HealthChecks};
 pub use options::{CompletedConfig, OptionsError, ServingCertificate, ServingOptions};
 pub use version::VersionInfo;

@@ -62,7 +62,11 @@ impl Cluster {
 
     /// A server with the production set of authenticators and authorizer on this cluster.
     pub(crate) async fn serve(&self, pki: Pki) -> TestServer {
-        let options = DelegatedAuthOptions::default();
+        self.serve_with(pki, DelegatedAuthOptions::default()).await
+    }
+
+    /// The same with options.
+    pub(crate) async fn serve_with(&self, pki: Pki, options: DelegatedAuthOptions) -> TestServer {
         let auth = DelegatedAuth::connect(self.api.client.clone(), options, CancellationToken::new())
             .await
             .expect("connects");

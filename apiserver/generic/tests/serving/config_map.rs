@@ -2,16 +2,17 @@
 
 use std::collections::BTreeMap;
 
+use brokkr_certs::CertificateAuthority;
 use generic_apiserver::authentication::config_map::{AuthenticationConfig, ConfigMapError};
-use generic_apiserver::server::{DelegatedAuth, DelegatedAuthError, DelegatedAuthOptions};
+use generic_apiserver::server::{DelegatedAuth, DelegatedAuthError, DelegatedAuthOptions, Lookup};
 use http::{Method, StatusCode};
 use tokio_util::sync::CancellationToken;
 
 use crate::client::Protocol;
-use crate::cluster::{CONFIG_MAP, CONFIG_MAPS, Cluster};
-use crate::kube_apiserver::{KubeApiserver, failure};
+use crate::cluster::{ACCESS_REVIEWS, CONFIG_MAP, CONFIG_MAPS, Cluster, review_access};
+use crate::kube_apiserver::{KubeApiserver, Reply, failure};
 use crate::pki::{Pki, authority, issue, pem};
-use crate::server::{eventually, published};
+use crate::server::{Setup, TestServer, eventually, published};
 
 const FLUNDERS: &str = "/apis/g.io/v1/flunders";
 
@@ -126,6 +127,57 @@ async fn c021_missing_role_binding_is_named_at_start() {
     }
 }
 
+/// What a server says to somebody whom its own settings let the stranger's CA vouch for, and to a client of the
+/// cluster, when kube-apiserver publishes nothing to it.
+async fn unpublished(lookup: Lookup) -> (StatusCode, StatusCode, KubeApiserver) {
+    let pki = Pki::create();
+    let mut own = published(&pki);
+    own.insert("requestheader-client-ca-file".to_owned(), pem(&pki.stranger));
+    let own = AuthenticationConfig::from_config_map(&own).expect("good");
+    let api = KubeApiserver::start(|asked| match asked.path.as_str() {
+        ACCESS_REVIEWS => Reply::Json(201, review_access(&asked.body)),
+        _ => failure(403, "Forbidden", "not yours"),
+    })
+    .await;
+    let options = DelegatedAuthOptions {
+        lookup,
+        front_proxy: own.request_header,
+        ..DelegatedAuthOptions::default()
+    };
+    let auth = DelegatedAuth::connect(api.client.clone(), options, CancellationToken::new())
+        .await
+        .expect("nothing of it is needed");
+    let setup = Setup {
+        authenticator: Some(auth.authenticator.clone()),
+        authorizer: auth.authorizer.clone(),
+        ..Setup::default()
+    };
+    let server = TestServer::on(pki, setup).await;
+    let proxy = issue(&server.pki.stranger, "front-proxy-client", &[]);
+    let proxy = server.client(Protocol::Http2).with(&proxy);
+    let vouched = proxy
+        .request(Method::GET, FLUNDERS, &[("x-remote-user", "jane")])
+        .await;
+    let jane = server
+        .client(Protocol::Http2)
+        .with(&issue(&server.pki.client, "jane", &[]));
+    (vouched.status, jane.get(FLUNDERS).await.status, api)
+}
+
+#[tokio::test]
+async fn c021_what_cannot_be_looked_up_may_be_tolerated() {
+    let (vouched, jane, api) = unpublished(Lookup::Tolerated).await;
+    assert_eq!((vouched, jane), (StatusCode::OK, StatusCode::UNAUTHORIZED));
+    assert!(!api.asked(CONFIG_MAP).is_empty());
+}
+
+#[tokio::test]
+async fn c021_nothing_is_looked_up_where_that_is_skipped() {
+    let (vouched, jane, api) = unpublished(Lookup::Skipped).await;
+    assert_eq!((vouched, jane), (StatusCode::OK, StatusCode::UNAUTHORIZED));
+    assert!(api.asked(CONFIG_MAP).is_empty() && api.asked(CONFIG_MAPS).is_empty());
+}
+
 #[tokio::test]
 async fn c021_config_map_is_followed_by_its_one_name() {
     // Given a server that follows the ConfigMap, and a client of a CA that is not in it yet.
@@ -171,6 +223,51 @@ async fn c021_config_map_is_followed_by_its_one_name() {
         assert_eq!(list.method, Method::GET);
         let selector = "fieldSelector=metadata.name%3Dextension-apiserver-authentication";
         assert!(list.query.contains(selector), "{}", list.query);
+    }
+}
+
+#[tokio::test]
+async fn c020_own_settings_of_the_front_proxy_win_over_those_published() {
+    // Given a server whose own settings name another CA and another header than the cluster's.
+    let pki = Pki::create();
+    let mut data = published(&pki);
+    let mut own = data.clone();
+    own.insert("requestheader-client-ca-file".to_owned(), pem(&pki.stranger));
+    own.insert(
+        "requestheader-username-headers".to_owned(),
+        r#"["x-own-user"]"#.to_owned(),
+    );
+    let own = AuthenticationConfig::from_config_map(&own).expect("good");
+    let cluster = Cluster::start(data.clone()).await;
+    let options = DelegatedAuthOptions {
+        front_proxy: own.request_header,
+        ..DelegatedAuthOptions::default()
+    };
+    let server = cluster.serve_with(pki, options).await;
+    let believed = async |client: &CertificateAuthority, header: &str| {
+        let client = issue(client, "front-proxy-client", &[]);
+        let client = server.client(Protocol::Http1).with(&client);
+        let answer = client.request(Method::GET, FLUNDERS, &[(header, "jane")]).await;
+        answer.status == StatusCode::OK && answer.json()["user"]["name"] == "jane"
+    };
+
+    // Then they alone count, also after the cluster has published others.
+    for round in 0..2 {
+        assert!(believed(&server.pki.stranger, "x-own-user").await, "{round}");
+        assert!(!believed(&server.pki.stranger, "x-remote-user").await, "{round}");
+        assert!(
+            !believed(&server.pki.front_proxy, "x-remote-user").await,
+            "{round}"
+        );
+        assert!(!believed(&server.pki.front_proxy, "x-own-user").await, "{round}");
+        let next = authority("client-ca-2");
+        data.insert("client-ca-file".to_owned(), pem(&next));
+        cluster.publish(&data, "2").await;
+        let jane = server.client(Protocol::Http2).with(&issue(&next, "jane", &[]));
+        eventually("published", async || {
+            jane.get(FLUNDERS).await.status == StatusCode::OK
+        })
+        .await;
     }
 }
 

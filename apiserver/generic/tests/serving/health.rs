@@ -132,6 +132,31 @@ async fn c041_probes_are_open_and_their_single_checks_are_not() {
 }
 
 #[tokio::test]
+async fn c041_open_paths_can_be_others_than_the_probes() {
+    let paths = ["/livez", "version", "/openapi/*"].map(str::to_owned);
+    let authorizer = Arc::new(LocallyAllowed::or(Nobody).open(&paths).expect("paths"));
+    let server = TestServer::with(Setup {
+        authorizer,
+        ..Setup::default()
+    })
+    .await;
+    let mut connection = server.client(Protocol::Http1).connect().await;
+    for (path, open) in [
+        ("/livez", true),
+        ("/version", true),
+        ("/openapi/v9", true),
+        ("/readyz", false),
+        ("/livez/ping", false),
+        ("/openapi", false),
+    ] {
+        let refused = connection.get(path).await.status == StatusCode::FORBIDDEN;
+        assert_eq!(refused, !open, "{path}");
+    }
+    let error = LocallyAllowed::or(Nobody).open(&["/a*b".to_owned()]);
+    assert!(error.is_err_and(|error| error.contains("a*b")));
+}
+
+#[tokio::test]
 async fn c108_version_is_reported() {
     let server = TestServer::start().await;
     let client = server
