@@ -21,7 +21,9 @@ mod fischer;
 mod flunder;
 mod install;
 mod options;
+mod request_header;
 mod server;
+mod serving_certificate;
 pub mod v1alpha1;
 pub mod v1beta1;
 

@@ -3,7 +3,7 @@
 //! Those that say how to listen, whom to ask and whom to believe do what they do upstream. Those about
 //! etcd, audit and profiling have nothing to act on here: they are accepted, and the log says so. All
 //! others are refused as unknown, because to ignore them would promise what is not done (encryption at
-//! rest, cipher suites, other front proxies). The database is ours.
+//! rest, cipher suites); ADR 0012 lists them. The database is ours.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -11,6 +11,8 @@ use std::time::Duration;
 
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, Parser};
 use jiff::SignedDuration;
+
+use crate::request_header::RequestHeaderFlags;
 
 /// Serves wardle.example.com to a Kubernetes cluster, from PostgreSQL.
 #[derive(Debug, Parser)]
@@ -28,13 +30,21 @@ pub struct Options {
     #[arg(long, value_name = "PORT", default_value_t = 443)]
     pub secure_port: u16,
 
-    /// Serving certificate with its chain, PEM; upstream mints one when it is not given
-    #[arg(long, value_name = "FILE")]
-    pub tls_cert_file: PathBuf,
+    /// Serving certificate with its chain, PEM; without it --cert-dir counts
+    #[arg(long, value_name = "FILE", requires = "tls_private_key_file")]
+    pub tls_cert_file: Option<PathBuf>,
 
     /// Key of the serving certificate, PEM
-    #[arg(long, value_name = "FILE")]
-    pub tls_private_key_file: PathBuf,
+    #[arg(long, value_name = "FILE", requires = "tls_cert_file")]
+    pub tls_private_key_file: Option<PathBuf>,
+
+    /// Folder of the serving certificate apiserver.crt and its key, which are minted when they are not there
+    #[arg(
+        long,
+        value_name = "DIR",
+        default_value = "apiserver.local.config/certificates"
+    )]
+    pub cert_dir: PathBuf,
 
     /// Kubeconfig of the core cluster, whose namespaces are followed; without it the account of the pod
     #[arg(long, value_name = "FILE")]
@@ -51,6 +61,27 @@ pub struct Options {
     /// Authorities whose client certificates are believed besides those of the cluster, PEM
     #[arg(long, value_name = "FILE")]
     pub client_ca_file: Option<PathBuf>,
+
+    /// Do not ask the cluster whom to believe: the flags alone say so
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", action = ArgAction::Set, default_value_t = false)]
+    pub authentication_skip_lookup: bool,
+
+    /// Begin even when the cluster does not say whom to believe; many requests are anonymous then
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", action = ArgAction::Set, default_value_t = false)]
+    pub authentication_tolerate_lookup_failure: bool,
+
+    /// How to believe the front proxy
+    #[command(flatten)]
+    pub request_header: RequestHeaderFlags,
+
+    /// Paths that are open to everyone; a * at the end stands for all that may follow
+    #[arg(
+        long,
+        value_name = "PATHS",
+        value_delimiter = ',',
+        default_value = "/healthz,/readyz,/livez"
+    )]
+    pub authorization_always_allow_paths: Vec<String>,
 
     /// How long an allowed access review is remembered
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = duration)]
@@ -193,11 +224,39 @@ mod tests {
     }
 
     #[test]
+    fn certificate_and_key_are_given_together_or_not_at_all() {
+        let parse = |flags: &[&str]| Options::try_parse_from([&NEEDED[..2], flags].concat());
+        let options = parse(&[]).unwrap();
+        assert_eq!(
+            options.cert_dir,
+            PathBuf::from("apiserver.local.config/certificates")
+        );
+        for alone in ["--tls-cert-file=a", "--tls-private-key-file=a"] {
+            assert!(parse(&[alone]).is_err(), "{alone}");
+        }
+    }
+
+    #[test]
+    fn switches_are_given_with_or_without_a_value() {
+        let skips = |flags: &[&str]| parse(flags).unwrap().authentication_skip_lookup;
+        assert!(!skips(&[]) && !skips(&["--authentication-skip-lookup=false"]));
+        assert!(skips(&["--authentication-skip-lookup"]) && skips(&["--authentication-skip-lookup=true"]));
+    }
+
+    #[test]
+    fn open_paths_are_the_probes_unless_others_are_given() {
+        let paths = |flags: &[&str]| parse(flags).unwrap().authorization_always_allow_paths;
+        assert_eq!(paths(&[]), ["/healthz", "/readyz", "/livez"]);
+        let given = ["--authorization-always-allow-paths=/livez,/openapi/*"];
+        assert_eq!(paths(&given), ["/livez", "/openapi/*"]);
+    }
+
+    #[test]
     fn flags_that_would_promise_something_are_refused() {
         for flag in [
             "--encryption-provider-config=x",
             "--tls-min-version=VersionTLS13",
-            "--requestheader-client-ca-file=x",
+            "--authentication-token-webhook-cache-ttl=5s",
         ] {
             assert_eq!(
                 parse(&[flag]).unwrap_err().kind(),

@@ -13,8 +13,8 @@ use generic_apiserver::authorization::subject_access_review::DecisionLifetimes;
 use generic_apiserver::authorization::{Authorizer, LocallyAllowed, SubjectAccessReviewAuthorizer};
 use generic_apiserver::endpoints::Endpoints;
 use generic_apiserver::server::{
-    DelegatedAuth, DelegatedAuthOptions, GenericApiServer, HealthCheck, HealthChecks, ServerParts,
-    ServingCertificate, ServingOptions, VersionInfo,
+    DelegatedAuth, DelegatedAuthOptions, GenericApiServer, HealthCheck, HealthChecks, Lookup, ServerParts,
+    ServingOptions, VersionInfo,
 };
 use generic_apiserver::storage::{Storage, StorageOptions};
 use kube::Client;
@@ -24,6 +24,7 @@ use sqlx::postgres::{PgConnectOptions, PgConnection};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+use crate::serving_certificate::serving_certificate;
 use crate::{BanFlunder, Options, VERSION, install};
 
 /// Runs until SIGTERM or SIGINT, then drains.
@@ -55,7 +56,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         storage: Some(storage.clone()),
         handler: Arc::new(handler(&storage, namespaces)),
     };
-    let server = GenericApiServer::new(serving_options(&options).complete()?, parts);
+    let server = GenericApiServer::new(serving_options(&options)?.complete()?, parts);
     server.bind().await?.run(stop).await;
 
     background.cancel();
@@ -97,8 +98,20 @@ async fn client(flag: &str, kubeconfig: Option<&Path>) -> anyhow::Result<Client>
 async fn delegated(options: &Options, background: &CancellationToken) -> anyhow::Result<DelegatedAuth> {
     let kubeconfig = options.authentication_kubeconfig.as_deref();
     let client = client("--authentication-kubeconfig", kubeconfig).await?;
-    let auth = DelegatedAuth::connect(client, DelegatedAuthOptions::default(), background.clone());
-    Ok(auth.await?)
+    let lookup = match (
+        options.authentication_skip_lookup,
+        options.authentication_tolerate_lookup_failure,
+    ) {
+        (true, _) => Lookup::Skipped,
+        (false, true) => Lookup::Tolerated,
+        (false, false) => Lookup::Required,
+    };
+    let choices = DelegatedAuthOptions {
+        lookup,
+        front_proxy: options.request_header.config()?,
+        ..DelegatedAuthOptions::default()
+    };
+    Ok(DelegatedAuth::connect(client, choices, background.clone()).await?)
 }
 
 /// Asks the cluster's authorities, then those of the flag.
@@ -124,18 +137,16 @@ async fn authorizer(options: &Options) -> anyhow::Result<Arc<dyn Authorizer>> {
     };
     let reviews = SubjectAccessReviewAuthorizer::new(client, lifetimes)
         .map_err(|_| anyhow::anyhow!("the system has no randomness"))?;
-    Ok(Arc::new(LocallyAllowed::or(reviews)))
+    let allowed = LocallyAllowed::or(reviews).open(&options.authorization_always_allow_paths);
+    let allowed = allowed.map_err(|why| anyhow::anyhow!("--authorization-always-allow-paths: {why}"))?;
+    Ok(Arc::new(allowed))
 }
 
-fn serving_options(options: &Options) -> ServingOptions {
-    let certificate = ServingCertificate::Files {
-        certificate: options.tls_cert_file.clone(),
-        private_key: options.tls_private_key_file.clone(),
-    };
-    ServingOptions {
+fn serving_options(options: &Options) -> anyhow::Result<ServingOptions> {
+    Ok(ServingOptions {
         bind_address: SocketAddr::new(options.bind_address, options.secure_port),
-        ..ServingOptions::new(certificate)
-    }
+        ..ServingOptions::new(serving_certificate(options)?)
+    })
 }
 
 fn health(storage: &Storage, namespaces: &NamespaceLifecycle) -> HealthChecks {
