@@ -104,18 +104,20 @@ impl Taken {
         }
     }
 
-    /// What a later claim by name is told.
-    pub(super) fn answer_to(&self, input: &ClaimInput) -> ClaimAnswer {
+    /// What the holder is given when it asks again.
+    pub(super) fn again(&self, input: &ClaimInput) -> Option<&Grant> {
         let same = self.held.agent == input.agent && self.held.holder == input.holder;
-        if let Some(grant) = self.again.as_ref().filter(|_| same) {
-            return Ok(vec![grant.clone()]);
-        }
+        self.again.as_ref().filter(|_| same)
+    }
+
+    /// What others are told that ask by name.
+    pub(super) fn refusal(&self) -> ClaimRefusal {
         let refusal = Refusal::Held {
             agent: self.held.agent.clone(),
             until: Some(self.held.expires_at),
         };
         let held = Some(self.held.clone());
-        Err(ClaimRefusal::State { refusal, held })
+        ClaimRefusal::State { refusal, held }
     }
 }
 

@@ -26,7 +26,8 @@ impl Desk<'_> {
             return Ok(Err(refusal));
         }
         if let Some(taken) = &self.candidates[index].taken {
-            return Ok(taken.answer_to(input));
+            let again = taken.again(input).cloned();
+            return Ok(again.map(|grant| vec![grant]).ok_or_else(|| taken.refusal()));
         }
         // Who finds the order held is told so, whatever else would be in the way.
         if let Some(refusal) = self
