@@ -14,10 +14,7 @@ async fn work_goes_on_while_the_hub_is_away_and_is_reported_when_it_is_back() {
     let (hub, engine) = (HubDouble::start().await, Engine::default());
     hub.submit("order-1", "build", "Idempotent");
     let process = Process::start(&hub, &engine, "h1");
-    hub.until("the run started", |state| {
-        state.orders[0].progress.first().cloned()
-    })
-    .await;
+    hub.until_started().await;
 
     hub.state().down = true;
     engine.finish("order-1");
@@ -35,10 +32,7 @@ async fn a_report_outlasts_an_agent_object_that_is_being_replaced() {
     let (hub, engine) = (HubDouble::start().await, Engine::default());
     hub.submit("order-1", "build", "Idempotent");
     let process = Process::start(&hub, &engine, "h1");
-    hub.until("the run started", |state| {
-        state.orders[0].progress.first().cloned()
-    })
-    .await;
+    hub.until_started().await;
 
     hub.state().unregistered = true;
     engine.finish("order-1");
@@ -56,10 +50,7 @@ async fn claims_are_taken_over_however_late_the_hub_is_back() {
     let (hub, engine) = (HubDouble::start().await, Engine::default());
     hub.submit("order-1", "build", "NonIdempotent");
     let first = Process::start(&hub, &engine, "h1");
-    hub.until("the run started", |state| {
-        state.orders[0].progress.first().cloned()
-    })
-    .await;
+    hub.until_started().await;
     drop(first);
 
     hub.state().down = true;

@@ -13,10 +13,7 @@ use crate::hub::{HubDouble, State};
 async fn running(hub: &HubDouble, engine: &Engine, side_effects: &'static str) -> Process {
     hub.submit("order-1", "build", side_effects);
     let process = Process::start(hub, engine, "h1");
-    hub.until("the run started", |state| {
-        state.orders[0].progress.first().cloned()
-    })
-    .await;
+    hub.until_started().await;
     process
 }
 
@@ -60,10 +57,7 @@ async fn an_order_whose_run_the_former_process_did_not_start_is_started() {
 
     let second = Process::start(&hub, &engine, "h2");
 
-    hub.until("the run started", |state| {
-        state.orders[0].progress.first().cloned()
-    })
-    .await;
+    hub.until_started().await;
     assert_eq!(engine.started(), ["order-1"]);
     second.terminate();
     second.ended().await;

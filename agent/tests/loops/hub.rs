@@ -128,6 +128,14 @@ impl HubDouble {
         panic!("not seen in 20 s: {what}; {:#?}", self.state());
     }
 
+    /// Waits until the run of the first order has started, as its agent tells.
+    pub(crate) async fn until_started(&self) {
+        self.until("the run started", |state| {
+            state.orders[0].progress.first().cloned()
+        })
+        .await;
+    }
+
     /// Waits until an order has a phase.
     pub(crate) async fn until_phase(&self, name: &str, phase: &str) {
         let is_there = |order: &&Order| order.name == name && order.phase == phase;

@@ -183,10 +183,7 @@ async fn a_cancel_stops_the_run_and_is_confirmed() {
     let (hub, engine) = (HubDouble::start().await, Engine::default());
     hub.submit("order-1", "build", "NonIdempotent");
     let process = Process::start(&hub, &engine, "h1");
-    hub.until("the run started", |state| {
-        state.orders[0].progress.first().cloned()
-    })
-    .await;
+    hub.until_started().await;
 
     hub.change("order-1", |order| order.cancel = Some("superseded".to_owned()));
 
@@ -234,10 +231,7 @@ async fn the_next_process_takes_over_and_the_former_leaves_the_run_alone() {
     let (hub, engine) = (HubDouble::start().await, Engine::default());
     hub.submit("order-1", "build", "NonIdempotent");
     let first = Process::start(&hub, &engine, "h1");
-    hub.until("the run started", |state| {
-        state.orders[0].progress.first().cloned()
-    })
-    .await;
+    hub.until_started().await;
 
     let second = Process::start(&hub, &engine, "h2");
     hub.until("taken over", |state| {
@@ -286,10 +280,7 @@ async fn a_lost_answer_is_asked_for_again_with_the_same_request_id() {
     hub.state().lose_next_claim = true;
     let process = Process::start(&hub, &engine, "h1");
 
-    hub.until("the run started", |state| {
-        state.orders[0].progress.first().cloned()
-    })
-    .await;
+    hub.until_started().await;
     engine.finish("order-1");
 
     hub.until_phase("order-1", "Succeeded").await;
@@ -309,10 +300,7 @@ async fn draining_waits_for_what_ends_in_time_and_claims_nothing_more() {
     let (hub, engine) = (HubDouble::start().await, Engine::default());
     hub.submit("order-1", "build", "Idempotent");
     let process = Process::draining_for(&hub, &engine, "h1", Duration::from_secs(20));
-    hub.until("the run started", |state| {
-        state.orders[0].progress.first().cloned()
-    })
-    .await;
+    hub.until_started().await;
 
     process.terminate();
     hub.submit("order-2", "build", "Idempotent");
@@ -328,10 +316,7 @@ async fn draining_leaves_what_does_not_end_for_the_next_process() {
     let (hub, engine) = (HubDouble::start().await, Engine::default());
     hub.submit("order-1", "build", "NonIdempotent");
     let process = Process::start(&hub, &engine, "h1");
-    hub.until("the run started", |state| {
-        state.orders[0].progress.first().cloned()
-    })
-    .await;
+    hub.until_started().await;
 
     process.terminate();
     process.ended().await;
@@ -370,10 +355,7 @@ async fn a_claim_that_lapsed_and_came_back_goes_on_with_its_run() {
     let (hub, engine) = (HubDouble::start().await, Engine::default());
     hub.submit("order-1", "build", "Idempotent");
     let process = Process::start(&hub, &engine, "h1");
-    hub.until("the run started", |state| {
-        state.orders[0].progress.first().cloned()
-    })
-    .await;
+    hub.until_started().await;
 
     // The claim is lost and granted anew before the agent has learnt of the loss.
     hub.change("order-1", hub::Order::regrant_with_unfinished_child);

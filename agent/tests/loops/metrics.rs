@@ -176,10 +176,7 @@ async fn calls_about_an_order_belong_to_the_trace_of_its_uid() {
     let (hub, engine) = (HubDouble::start().await, Engine::default());
     hub.submit("order-1", "build", "Idempotent");
     let process = Process::start(&hub, &engine, "h1");
-    hub.until("the run started", |state| {
-        state.orders[0].progress.first().cloned()
-    })
-    .await;
+    hub.until_started().await;
     engine.finish("order-1");
     hub.until_phase("order-1", "Succeeded").await;
     let uid = hub.state().orders[0].uid.replace('-', "");
