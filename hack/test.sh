@@ -14,8 +14,8 @@ Parts, in order; all of them when none is named:
   integration    library, server and agent on real PostgreSQL
   mutants        each guard of storage and queue left out in turn: some test must notice
   controlplane   the Go program that runs the control plane
-  e2e            the installation step by step, then everything together, with kubectl, kube-rs and client-go,
-                 then outages
+  e2e            the installation step by step; everything together, with kubectl, kube-rs and client-go;
+                 outages; the three beside one another
   bench          hack/bench.sh --smoke: that the benchmark works, not how fast anything is
 
 Environment:

@@ -105,6 +105,25 @@ async fn claims_read_as_many_orders_as_they_can_take_however_many_sets_there_are
     assert_eq!(read(&["east", "west", "limited"]).await, 6);
 }
 
+#[tokio::test]
+async fn claims_read_32_mib_of_orders_however_many_they_want() {
+    let fixture = Fixture::new().await;
+    fixture
+        .agent_with("east", |agent| {
+            agent.spec.concurrency.as_mut().unwrap().total = Some(24);
+        })
+        .await;
+    for number in 0..24 {
+        fixture.order(&format!("order-{number}")).await;
+    }
+    fixture
+        .sql("update work.work_orders set object = rpad(object, 1536 * 1024)")
+        .await;
+
+    let caller = r#"{"agent": "east", "want": 24, "workTypes": ["build"]}"#;
+    assert_eq!(orders_read(&fixture, caller).await, 22);
+}
+
 /// How many orders the statement of claims gives for these callers.
 async fn orders_read(fixture: &Fixture, callers: &str) -> usize {
     let mut connection = PgConnection::connect_with(&fixture.connect).await.unwrap();
