@@ -7,10 +7,12 @@ control_plane_program() {
 }
 
 build_control_plane_program() {
-  local program
+  local program new
   program=$(control_plane_program)
+  # Other runs may build it at the same time: each moves its own into place.
+  new=${program}.$$
   mkdir -p "$(dirname "${program}")"
-  (cd "${ROOT}/tests/controlplane" && CGO_ENABLED=0 go build -o "${program}.new" . && mv "${program}.new" "${program}")
+  (cd "${ROOT}/tests/controlplane" && CGO_ENABLED=0 go build -o "${new}" . && mv "${new}" "${program}")
 }
 
 # build_control_plane [FLAG...]: flags of `controlplane build`.

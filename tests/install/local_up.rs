@@ -57,6 +57,11 @@ fn runs(pid: &str) -> bool {
     stat.is_ok_and(|stat| !stat.contains(") Z "))
 }
 
+fn write_program(path: &Path, lines: &str) {
+    fs::write(path, format!("#!/bin/sh\n{lines}\n")).expect("a file");
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).expect("its mode");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn given_cluster_keeps_what_it_had_and_is_not_missed_when_it_is_gone() {
     let plane = Plane::up("etcd,apiserver,controller-manager").await;
@@ -110,15 +115,13 @@ async fn interrupted_script_ends_the_step_it_was_at() {
     let place = Place::new();
     // A build that lasts.
     let (cargo, pid) = (place.programs.join("cargo"), place.programs.join("pid"));
-    fs::write(
+    write_program(
         &cargo,
-        format!(
-            "#!/bin/sh\necho $$ >{0}.new && mv {0}.new {0}\nexec sleep 600\n",
+        &format!(
+            "echo $$ >{0}.new && mv {0}.new {0}\nexec sleep 600",
             pid.display()
         ),
-    )
-    .expect("a file");
-    fs::set_permissions(&cargo, fs::Permissions::from_mode(0o755)).expect("its mode");
+    );
     let mut script = place
         .script(&["up", "--no-demo"])
         .spawn()
@@ -165,4 +168,41 @@ fn process_that_runs_is_not_started_again() {
         "{}",
         text(&output)
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_that_build_the_control_plane_at_once_both_have_it() {
+    let (cache, programs) = (temporary("cache"), temporary("programs"));
+    // A build ends when the other has ended too: `go build -o FILE .`
+    let built = "echo >\"$3\"; touch \"$0.$$\"; until [ $(ls \"$0\".* | wc -l) = 2 ]; do sleep 0.1; done";
+    write_program(&programs.join("go"), built);
+    let build = || {
+        let mut bash = tokio::process::Command::new("bash");
+        bash.args(["-euc", "ROOT=$1; source \"$0\"; build_control_plane_program"])
+            .arg(repository().join("hack/lib/control-plane.sh"))
+            .arg(repository())
+            .env("BROKKR_CACHE_DIR", &cache)
+            .env(
+                "PATH",
+                format!(
+                    "{}:{}",
+                    programs.display(),
+                    std::env::var("PATH").unwrap_or_default()
+                ),
+            );
+        bash.output()
+    };
+
+    let (one, other) = tokio::time::timeout(LIMIT, async { tokio::join!(build(), build()) })
+        .await
+        .expect("both end");
+
+    let left = fs::read_dir(cache.join("bin")).expect("a directory").count();
+    for directory in [cache, programs] {
+        fs::remove_dir_all(directory).expect("removed");
+    }
+    for output in [one, other].map(|output| output.expect("bash starts")) {
+        assert!(output.status.success(), "{}", text(&output));
+    }
+    assert_eq!(left, 1, "the program and nothing else");
 }
