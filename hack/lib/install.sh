@@ -3,9 +3,17 @@
 
 WORK_NAMESPACE=team-a
 
-# A free port of the loopback interface, chosen by the kernel.
+# A free port of the loopback interface, below the range from which Linux takes the source ports of outgoing
+# connections: none of them takes it before its program does, or while that is away.
 free_port() {
-  python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
+  local port
+  for _ in {1..100}; do
+    port=$((15000 + SRANDOM % 17000))
+    # Nobody answers there.
+    (exec 3<>"/dev/tcp/127.0.0.1/${port}") 2>/dev/null || { echo "${port}" && return 0; }
+  done
+  echo "no free port on 127.0.0.1" >&2
+  return 1
 }
 
 # Replicas are called server, server-2, server-3 and so on; agents agent, agent-2, agent-3.

@@ -44,7 +44,6 @@ install_prerequisites() {
   need util-linux "starts processes in sessions of their own" command -v setsid
   need curl "asks health endpoints" command -v curl
   need jq "reads the state of the control plane" command -v jq
-  need python3 "chooses free ports" command -v python3
   need procps "finds what is to be ended, and how much memory there is" command -v pgrep
   need git "names the commit in reports" command -v git
   ((${#missing_packages[@]} == 0)) && return 0

@@ -2,13 +2,13 @@
 //! tests. One test has it at a time, on a database of its own, and takes it away again.
 
 use std::io::Write;
-use std::net::TcpListener;
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use brokkr_certs::{CertificateAuthority, ServingRequest, Validity, base64_bundle};
-use brokkr_tests::{Installation, Kubectl, eventually};
+use brokkr_tests::{Installation, Kubectl, eventually, free_port};
 use test_postgres::{TestDatabase, TestPostgres};
 use tokio::sync::{Mutex, MutexGuard};
 
@@ -41,7 +41,7 @@ impl SampleServer {
         let directory = installation.directory().join(&namespace);
         std::fs::create_dir_all(&directory).expect("a folder");
         let ca = certificates(&directory, &namespace);
-        let port = free_port();
+        let port = free_port(Ipv4Addr::LOCALHOST.into());
         let manifests = APISERVICE
             .replace("${NAMESPACE}", &namespace)
             .replace("${CA_BUNDLE}", &base64_bundle(&ca))
@@ -162,11 +162,6 @@ fn certificates(directory: &Path, namespace: &str) -> String {
     let ca = authority.certificate_pem().expect("PEM");
     std::fs::write(directory.join("ca.crt"), &ca).expect("a file");
     ca
-}
-
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    listener.local_addr().expect("an address").port()
 }
 
 /// Runs until its standard input is closed, in whatever way this process ends.

@@ -6,13 +6,13 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use brokkr_tests::{Kubectl, eventually};
+use brokkr_tests::{Kubectl, eventually, free_port};
 use serde_json::{Value, json};
 use test_postgres::TestPostgres;
 
 use crate::hub::{Hub, add_patches};
 use crate::plane::{LIMIT, Plane};
-use crate::server::{Server, Setup, free_port};
+use crate::server::{Server, Setup};
 
 /// An address of the control plane's range for Services, all of which is this machine.
 const SERVICE_IP: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 96, 77, 7));

@@ -1,7 +1,7 @@
 //! The server as a process, with what its pod would have.
 
 use std::fs::{self, File};
-use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -137,12 +137,6 @@ impl Drop for Server {
             eprintln!("--- the server's log:\n{}", self.log());
         }
     }
-}
-
-/// A free port of an address of this machine.
-pub(crate) fn free_port(ip: IpAddr) -> u16 {
-    let listener = TcpListener::bind((ip, 0)).expect("an address of this machine");
-    listener.local_addr().expect("bound").port()
 }
 
 fn base64(pem: &str) -> String {

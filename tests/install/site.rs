@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use brokkr_certs::{SERVING_CA, authority_bundle};
-use brokkr_tests::{Kubectl, eventually};
+use brokkr_tests::{Kubectl, eventually, free_port};
 use test_postgres::{TestDatabase, TestPostgres};
 
 use crate::hub::{Hub, add_patches};
 use crate::plane::{LIMIT, Plane};
-use crate::server::{Caller, Server, Setup, free_port};
+use crate::server::{Caller, Server, Setup};
 
 const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 

@@ -6,10 +6,12 @@
 pub mod installation;
 pub mod kubectl;
 pub mod namespace;
+pub mod ports;
 pub mod rights;
 pub mod wait;
 
 pub use installation::{Installation, Part, local_up};
 pub use kubectl::{Kubectl, Output};
 pub use namespace::TestNamespace;
+pub use ports::free_port;
 pub use wait::eventually;
