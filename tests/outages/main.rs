@@ -5,7 +5,7 @@
 //! An installation of its own, with two replicas behind the one APIService and two agents. How long the
 //! outages last comes from `BROKKR_SOAK_OUTAGE_SECONDS`; without it they are short, and so are the leases.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use brokkr_tests::{Installation, Kubectl, Part, TestNamespace, eventually};
@@ -291,31 +291,39 @@ async fn a_replica_that_is_told_to_end_fails_no_request() {
     let _alone = OUTAGE.lock().await;
     let installation = installation().await;
     let namespace = TestNamespace::create(installation, "rollout").await;
-    let (kubectl, done) = (installation.kubectl(), AtomicBool::new(false));
+    let (kubectl, done, answered) = (
+        installation.kubectl(),
+        AtomicBool::new(false),
+        AtomicUsize::new(0),
+    );
 
     let requests = async {
-        let mut number = 0;
         while !done.load(Ordering::Relaxed) {
-            number += 1;
             let targets = json!({"targets": [{"agentNames": ["nobody"]}]});
-            namespace.order(&format!("app-{number}"), "app", targets).await;
+            let name = format!("app-{}", answered.load(Ordering::Relaxed));
+            namespace.order(&name, "app", targets).await;
             kubectl.run("get workorders,workorderlogs -A").await.ok();
+            answered.fetch_add(1, Ordering::Relaxed);
         }
-        number
     };
     let rollout = async {
         for replica in [Part::Server, Part::SecondServer, Part::Server] {
             installation.stop(replica, "TERM").await;
+            more(&answered).await;
             installation.start(replica).await;
+            more(&answered).await;
         }
         done.store(true, Ordering::Relaxed);
     };
-    let (answered, ()) = tokio::join!(requests, rollout);
+    tokio::join!(requests, rollout);
 
-    assert!(
-        answered > 10,
-        "{answered} orders while three replicas were replaced"
-    );
     let orders = namespace.list("workorders").await;
-    assert_eq!(orders.len(), answered, "each is there");
+    assert_eq!(orders.len(), answered.into_inner(), "each is there");
+}
+
+/// Waits for three answers more.
+async fn more(answered: &AtomicUsize) {
+    let wanted = answered.load(Ordering::Relaxed) + 3;
+    let answer = async || (answered.load(Ordering::Relaxed) >= wanted).then_some(());
+    eventually("three answers", LIMIT, answer).await;
 }
