@@ -3,7 +3,8 @@
 use generic_apiserver::storage::StorageError;
 use jiff::{SignedDuration, Timestamp};
 
-use super::desk::{CallerRow, Candidate, Desk, Taken};
+use super::desk::Desk;
+use super::found::{CallerRow, Candidate, Taken, Usage};
 use super::request::{ClaimInput, Grant};
 
 /// How long a retried order is left to other agents that wait for such work before the agent of its last
@@ -61,7 +62,7 @@ impl Desk<'_> {
         if input.dry_run {
             return;
         }
-        let free = self.usage(&input.agent).map_or(0, super::desk::Usage::free);
+        let free = self.usage(&input.agent).map_or(0, Usage::free);
         let waits = granted < input.want && free > 0 && bytes < ANSWER_BYTES_MAX && !caller.unschedulable;
         self.note_idle(input, waits.then_some(granted > 0));
     }

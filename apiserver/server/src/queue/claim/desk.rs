@@ -1,147 +1,19 @@
 //! The state of deciding one batch of claims: what the statement found, and what has been granted so far.
 
-use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 
-use brokkr_apis::work::v1alpha1::Fence;
 use generic_apiserver::mutant;
 use generic_apiserver::storage::{StorageError, Versions};
 use jiff::Timestamp;
-use serde::Deserialize;
 use serde_json::json;
 
-use super::refusal::HeldBy;
+use super::found::{AnsweredRow, CallerRow, Candidate, ClaimRow, Usage};
 use super::request::{ClaimInput, Grant, unfinished_children};
 use super::{ClaimAnswer, ClaimRefusal};
 use crate::lifecycle::{ClaimRequest, Effect, Event, Refusal, transition};
-use crate::queue::order::{OrderRow, QueuedOrder};
+use crate::queue::order::QueuedOrder;
 use crate::queue::rows;
 use crate::queue::written::{Step, Written, fence, moment};
-
-/// One row of the statement: exactly one of the fields is given.
-#[derive(Debug, Deserialize)]
-pub struct ClaimRow {
-    caller: Option<CallerRow>,
-    answered: Option<AnsweredRow>,
-    order: Option<CandidateRow>,
-}
-
-/// The agent that claims.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct CallerRow {
-    input: usize,
-    pub(super) unschedulable: bool,
-    pub(super) lease_seconds: i64,
-    total: i64,
-    by_type: BTreeMap<String, i64>,
-    held: BTreeMap<String, i64>,
-    /// The work types it serves; empty = all.
-    served: Vec<String>,
-    /// The target sets it draws from.
-    pub(super) sets: Vec<i64>,
-}
-
-/// An answer given before to the same request id.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct AnsweredRow {
-    input: usize,
-    body_hash: String,
-    grants: Vec<Grant>,
-}
-
-/// An order that some caller asks for or could get.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct CandidateRow {
-    uid: String,
-    namespace: String,
-    name: String,
-    pub(super) work_type: String,
-    priority: i64,
-    turn: Option<i64>,
-    created_at: Timestamp,
-    pub(super) target_set: Option<i64>,
-    pub(super) last_agent: Option<String>,
-    pub(super) ready_since: Option<Timestamp>,
-    /// Which of the callers' agents are targeted.
-    pub(super) targeted: Vec<String>,
-    /// Whether an agent other than the last one waits for such work.
-    pub(super) other_idle: bool,
-    pub(super) state: OrderRow,
-}
-
-/// An order and what this batch has made of it.
-pub(super) struct Candidate {
-    pub(super) row: CandidateRow,
-    key: (String, String),
-    pub(super) taken: Option<Taken>,
-}
-
-/// Who has got an order earlier in the batch.
-pub(super) struct Taken {
-    held: HeldBy,
-    /// What was granted, when it was asked for by name: the holder may repeat itself.
-    again: Option<Grant>,
-}
-
-impl Taken {
-    pub(super) fn by(input: &ClaimInput, grant: &Grant) -> Self {
-        let held = HeldBy {
-            agent: input.agent.clone(),
-            holder: input.holder.clone(),
-            fence: grant.fence.unwrap_or(Fence(0)),
-            expires_at: grant.expires_at,
-        };
-        Self { held, again: None }
-    }
-
-    pub(super) fn by_name(input: &ClaimInput, grant: &Grant) -> Self {
-        Self {
-            again: Some(grant.clone()),
-            ..Self::by(input, grant)
-        }
-    }
-
-    /// What the holder is given when it asks again.
-    pub(super) fn again(&self, input: &ClaimInput) -> Option<&Grant> {
-        let same = self.held.agent == input.agent && self.held.holder == input.holder;
-        self.again.as_ref().filter(|_| same)
-    }
-
-    /// What others are told that ask by name.
-    pub(super) fn refusal(&self) -> ClaimRefusal {
-        let refusal = Refusal::Held {
-            agent: self.held.agent.clone(),
-            until: Some(self.held.expires_at),
-        };
-        let held = Some(self.held.clone());
-        ClaimRefusal::State { refusal, held }
-    }
-}
-
-impl Candidate {
-    fn new(row: CandidateRow) -> Self {
-        Self {
-            key: (row.namespace.clone(), row.name.clone()),
-            row,
-            taken: None,
-        }
-    }
-
-    pub(super) fn namespace(&self) -> &str {
-        &self.key.0
-    }
-}
-
-/// How many orders an agent holds, counting those granted in this batch.
-#[derive(Clone, Debug)]
-pub(super) struct Usage {
-    total: i64,
-    by_type: BTreeMap<String, i64>,
-    held: BTreeMap<String, i64>,
-}
 
 /// An agent that could take more than it got.
 struct Wait {
@@ -219,12 +91,9 @@ impl<'a> Desk<'a> {
         let Some(caller) = self.callers.remove(&(index + 1)) else {
             return Ok(Err(ClaimRefusal::NoAgent));
         };
-        let known = || Usage {
-            total: caller.total,
-            by_type: caller.by_type.clone(),
-            held: caller.held.clone(),
-        };
-        self.usage.entry(input.agent.clone()).or_insert_with(known);
+        self.usage
+            .entry(input.agent.clone())
+            .or_insert_with(|| caller.usage());
         let answer = match &input.named {
             Some(named) => self.claim_named(input, named, &caller)?,
             None => Ok(self.claim_batch(input, &caller)?),
@@ -350,7 +219,7 @@ impl<'a> Desk<'a> {
     fn count(&mut self, agent: &str, index: usize) {
         let work_type = self.candidates[index].row.work_type.clone();
         if let Some(usage) = self.usage.get_mut(agent) {
-            *usage.held.entry(work_type).or_default() += 1;
+            usage.count(work_type);
         }
     }
 
@@ -375,39 +244,5 @@ impl<'a> Desk<'a> {
             });
         }
         self.written
-    }
-}
-
-impl CandidateRow {
-    /// Priority, then namespaces in turn, then age.
-    fn claim_order(&self) -> (Reverse<i64>, Option<i64>, Timestamp, &str) {
-        (Reverse(self.priority), self.turn, self.created_at, &self.uid)
-    }
-}
-
-impl CallerRow {
-    pub(super) fn serves(&self, work_type: &str) -> bool {
-        self.served.is_empty() || self.served.iter().any(|served| served == work_type)
-    }
-}
-
-impl Usage {
-    /// How many orders of any type the agent may still take.
-    pub(super) fn free(&self) -> i64 {
-        (self.total - self.held.values().sum::<i64>()).max(0)
-    }
-
-    /// Held and limit, where the agent may take no more of the type.
-    pub(super) fn exhausted(&self, work_type: &str) -> Option<(i64, i64)> {
-        if mutant!("i7-concurrency-ignored") {
-            return None;
-        }
-        let held_total: i64 = self.held.values().sum();
-        if held_total >= self.total {
-            return Some((held_total, self.total));
-        }
-        let limit = *self.by_type.get(work_type)?;
-        let held = self.held.get(work_type).copied().unwrap_or(0);
-        (held >= limit).then_some((held, limit))
     }
 }

@@ -7,6 +7,7 @@
 mod access;
 mod batch;
 mod desk;
+mod found;
 mod named;
 mod refusal;
 mod request;
@@ -17,7 +18,8 @@ use generic_apiserver::storage::{SetMutation, StorageError, Versions};
 use jiff::Timestamp;
 
 pub(crate) use self::access::may_claim;
-use self::desk::{ClaimRow, Desk};
+use self::desk::Desk;
+use self::found::ClaimRow;
 pub use self::refusal::ClaimRefusal;
 pub use self::request::{ClaimInput, Grant, NamedClaim};
 use super::guard::without;

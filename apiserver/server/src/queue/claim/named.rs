@@ -3,7 +3,8 @@
 use generic_apiserver::mutant;
 use generic_apiserver::storage::StorageError;
 
-use super::desk::{CallerRow, Desk, Taken};
+use super::desk::Desk;
+use super::found::{CallerRow, Taken};
 use super::refusal::HeldBy;
 use super::request::{ClaimInput, NamedClaim};
 use super::{ClaimAnswer, ClaimRefusal};
