@@ -22,10 +22,7 @@ pub(crate) fn table() -> ResourceTable {
         resource: FLUNDERS,
         table: "wardle.flunders",
         residence: Residence::Cached,
-        columns: &[ColumnSpec {
-            name: "labels",
-            sql_type: "text[]",
-        }],
+        columns: const { &[ColumnSpec::new("labels", "text[]")] },
         creation_columns: &[],
         companions: Companions::NONE,
         columns_of,

@@ -40,6 +40,14 @@ pub struct ColumnSpec {
     pub sql_type: &'static str,
 }
 
+impl ColumnSpec {
+    /// A column of this name and SQL type.
+    #[must_use]
+    pub const fn new(name: &'static str, sql_type: &'static str) -> Self {
+        Self { name, sql_type }
+    }
+}
+
 /// Rows of other tables that come to be with a row of this one, in one statement.
 #[derive(Clone, Copy, Debug)]
 pub struct Companions {

@@ -114,10 +114,7 @@ pub(crate) fn table() -> ResourceTable {
         resource: FLUNDERS,
         table: "flunders",
         residence: Residence::Cached,
-        columns: &[ColumnSpec {
-            name: "color",
-            sql_type: "text",
-        }],
+        columns: const { &[ColumnSpec::new("color", "text")] },
         creation_columns: &[],
         companions: Companions::NONE,
         columns_of,

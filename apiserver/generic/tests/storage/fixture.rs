@@ -63,25 +63,15 @@ pub(crate) fn notes() -> ResourceTable {
         resource: NOTES,
         table: "notes",
         residence: Residence::Cached,
-        columns: &[
-            ColumnSpec {
-                name: "color",
-                sql_type: "text",
-            },
-            ColumnSpec {
-                name: "shelf",
-                sql_type: "integer",
-            },
-        ],
-        creation_columns: &[ColumnSpec {
-            name: "place",
-            sql_type: "text",
-        }],
+        columns: const {
+            &[
+                ColumnSpec::new("color", "text"),
+                ColumnSpec::new("shelf", "integer"),
+            ]
+        },
+        creation_columns: const { &[ColumnSpec::new("place", "text")] },
         companions: Companions {
-            columns: &[ColumnSpec {
-                name: "tag",
-                sql_type: "text",
-            }],
+            columns: const { &[ColumnSpec::new("tag", "text")] },
             statements: &["insert into tags select r.name, r.tag from r where r.tag is not null"],
         },
         columns_of,
@@ -114,13 +104,10 @@ fn entry_fields_of(object: &Object) -> BTreeMap<&'static str, String> {
 }
 
 pub(crate) fn entries() -> ResourceTable {
-    const fn column(name: &'static str, sql_type: &'static str) -> ColumnSpec {
-        ColumnSpec { name, sql_type }
-    }
     const COLUMNS: &[ColumnSpec] = &[
-        column("color", "text"),
-        column("loud", "boolean"),
-        column("author", "uuid"),
+        ColumnSpec::new("color", "text"),
+        ColumnSpec::new("loud", "boolean"),
+        ColumnSpec::new("author", "uuid"),
     ];
     ResourceTable {
         resource: ENTRIES,

@@ -17,26 +17,11 @@ pub const AGENTS: GroupResource = GroupResource {
 };
 
 const COLUMNS: &[ColumnSpec] = &[
-    ColumnSpec {
-        name: "identity",
-        sql_type: "text",
-    },
-    ColumnSpec {
-        name: "unschedulable",
-        sql_type: "boolean",
-    },
-    ColumnSpec {
-        name: "lease_seconds",
-        sql_type: "integer",
-    },
-    ColumnSpec {
-        name: "work_types",
-        sql_type: "text[]",
-    },
-    ColumnSpec {
-        name: "concurrency",
-        sql_type: "text",
-    },
+    ColumnSpec::new("identity", "text"),
+    ColumnSpec::new("unschedulable", "boolean"),
+    ColumnSpec::new("lease_seconds", "integer"),
+    ColumnSpec::new("work_types", "text[]"),
+    ColumnSpec::new("concurrency", "text"),
 ];
 
 /// The storage mapping of agents.

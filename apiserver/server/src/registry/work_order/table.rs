@@ -19,125 +19,44 @@ pub const WORK_ORDERS: GroupResource = GroupResource {
 
 /// The columns written from the object; the queue's own columns are written by its mutations.
 const COLUMNS: &[ColumnSpec] = &[
-    ColumnSpec {
-        name: "created_at",
-        sql_type: "timestamptz",
-    },
-    ColumnSpec {
-        name: "updated_at",
-        sql_type: "timestamptz",
-    },
-    ColumnSpec {
-        name: "work_type",
-        sql_type: "text",
-    },
-    ColumnSpec {
-        name: "yaml_content",
-        sql_type: "text",
-    },
-    ColumnSpec {
-        name: "status",
-        sql_type: "text",
-    },
-    ColumnSpec {
-        name: "claimed_by",
-        sql_type: "text",
-    },
-    ColumnSpec {
-        name: "claimed_at",
-        sql_type: "timestamptz",
-    },
-    ColumnSpec {
-        name: "claim_timeout_seconds",
-        sql_type: "integer",
-    },
-    ColumnSpec {
-        name: "max_retries",
-        sql_type: "integer",
-    },
-    ColumnSpec {
-        name: "retry_count",
-        sql_type: "integer",
-    },
-    ColumnSpec {
-        name: "backoff_seconds",
-        sql_type: "integer",
-    },
-    ColumnSpec {
-        name: "next_retry_after",
-        sql_type: "timestamptz",
-    },
-    ColumnSpec {
-        name: "priority",
-        sql_type: "integer",
-    },
-    ColumnSpec {
-        name: "suspended",
-        sql_type: "boolean",
-    },
-    ColumnSpec {
-        name: "lost_attempts",
-        sql_type: "integer",
-    },
-    ColumnSpec {
-        name: "fence",
-        sql_type: "bigint",
-    },
-    ColumnSpec {
-        name: "lapsed",
-        sql_type: "boolean",
-    },
-    ColumnSpec {
-        name: "attempt_deadline",
-        sql_type: "timestamptz",
-    },
-    ColumnSpec {
-        name: "active_deadline",
-        sql_type: "timestamptz",
-    },
-    ColumnSpec {
-        name: "expires_at",
-        sql_type: "timestamptz",
-    },
-    ColumnSpec {
-        name: "cancelling",
-        sql_type: "boolean",
-    },
+    ColumnSpec::new("created_at", "timestamptz"),
+    ColumnSpec::new("updated_at", "timestamptz"),
+    ColumnSpec::new("work_type", "text"),
+    ColumnSpec::new("yaml_content", "text"),
+    ColumnSpec::new("status", "text"),
+    ColumnSpec::new("claimed_by", "text"),
+    ColumnSpec::new("claimed_at", "timestamptz"),
+    ColumnSpec::new("claim_timeout_seconds", "integer"),
+    ColumnSpec::new("max_retries", "integer"),
+    ColumnSpec::new("retry_count", "integer"),
+    ColumnSpec::new("backoff_seconds", "integer"),
+    ColumnSpec::new("next_retry_after", "timestamptz"),
+    ColumnSpec::new("priority", "integer"),
+    ColumnSpec::new("suspended", "boolean"),
+    ColumnSpec::new("lost_attempts", "integer"),
+    ColumnSpec::new("fence", "bigint"),
+    ColumnSpec::new("lapsed", "boolean"),
+    ColumnSpec::new("attempt_deadline", "timestamptz"),
+    ColumnSpec::new("active_deadline", "timestamptz"),
+    ColumnSpec::new("expires_at", "timestamptz"),
+    ColumnSpec::new("cancelling", "boolean"),
 ];
 
 /// The key of a new order, and the turn its namespace was last given.
 const COMPANIONS: Companions = Companions {
     columns: &[
-        ColumnSpec {
-            name: "namespace_uid",
-            sql_type: "text",
-        },
-        ColumnSpec {
-            name: "idempotency_key",
-            sql_type: "text",
-        },
-        ColumnSpec {
-            name: "spec_hash",
-            sql_type: "text",
-        },
+        ColumnSpec::new("namespace_uid", "text"),
+        ColumnSpec::new("idempotency_key", "text"),
+        ColumnSpec::new("spec_hash", "text"),
     ],
     statements: &[rows::ADD_KEYS, rows::SET_NAMESPACE_TURNS],
 };
 
 /// The columns that the queue gives to a new order.
 const QUEUE_COLUMNS: &[ColumnSpec] = &[
-    ColumnSpec {
-        name: "target_set_id",
-        sql_type: "bigint",
-    },
-    ColumnSpec {
-        name: "turn",
-        sql_type: "bigint",
-    },
-    ColumnSpec {
-        name: "ready_since",
-        sql_type: "timestamptz",
-    },
+    ColumnSpec::new("target_set_id", "bigint"),
+    ColumnSpec::new("turn", "bigint"),
+    ColumnSpec::new("ready_since", "timestamptz"),
 ];
 
 /// The storage mapping of orders.

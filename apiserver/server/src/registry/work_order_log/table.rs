@@ -17,66 +17,21 @@ pub const WORK_ORDER_LOGS: GroupResource = GroupResource {
 };
 
 const COLUMNS: &[ColumnSpec] = &[
-    ColumnSpec {
-        name: "id",
-        sql_type: "uuid",
-    },
-    ColumnSpec {
-        name: "work_type",
-        sql_type: "text",
-    },
-    ColumnSpec {
-        name: "created_at",
-        sql_type: "timestamptz",
-    },
-    ColumnSpec {
-        name: "claimed_at",
-        sql_type: "timestamptz",
-    },
-    ColumnSpec {
-        name: "completed_at",
-        sql_type: "timestamptz",
-    },
-    ColumnSpec {
-        name: "claimed_by",
-        sql_type: "text",
-    },
-    ColumnSpec {
-        name: "success",
-        sql_type: "boolean",
-    },
-    ColumnSpec {
-        name: "retries_attempted",
-        sql_type: "integer",
-    },
-    ColumnSpec {
-        name: "result_message",
-        sql_type: "text",
-    },
-    ColumnSpec {
-        name: "yaml_content",
-        sql_type: "text",
-    },
-    ColumnSpec {
-        name: "outcome",
-        sql_type: "text",
-    },
-    ColumnSpec {
-        name: "class",
-        sql_type: "text",
-    },
-    ColumnSpec {
-        name: "reason",
-        sql_type: "text",
-    },
-    ColumnSpec {
-        name: "order_name",
-        sql_type: "text",
-    },
-    ColumnSpec {
-        name: "namespace_uid",
-        sql_type: "text",
-    },
+    ColumnSpec::new("id", "uuid"),
+    ColumnSpec::new("work_type", "text"),
+    ColumnSpec::new("created_at", "timestamptz"),
+    ColumnSpec::new("claimed_at", "timestamptz"),
+    ColumnSpec::new("completed_at", "timestamptz"),
+    ColumnSpec::new("claimed_by", "text"),
+    ColumnSpec::new("success", "boolean"),
+    ColumnSpec::new("retries_attempted", "integer"),
+    ColumnSpec::new("result_message", "text"),
+    ColumnSpec::new("yaml_content", "text"),
+    ColumnSpec::new("outcome", "text"),
+    ColumnSpec::new("class", "text"),
+    ColumnSpec::new("reason", "text"),
+    ColumnSpec::new("order_name", "text"),
+    ColumnSpec::new("namespace_uid", "text"),
 ];
 
 /// The field that tells a namespace from another one of the same name.
