@@ -8,6 +8,7 @@ mod complete;
 mod crash;
 mod faults;
 mod fixture;
+mod forget;
 mod history;
 mod late;
 mod lease;

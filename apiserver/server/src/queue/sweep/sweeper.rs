@@ -143,14 +143,11 @@ impl Sweeper {
     }
 
     async fn tick(&self, chores: &mut Chores) -> Result<Duration, StorageError> {
-        let pool = self.storage.pool();
         if is_due(&mut chores.partitions_at, PARTITIONS_INTERVAL) {
-            execute(pool, "select work.ensure_log_partitions()").await?;
+            execute(self.storage.pool(), "select work.ensure_log_partitions()").await?;
         }
         if is_due(&mut chores.forget_at, FORGET_INTERVAL) {
-            execute(pool, FORGET_REQUESTS).await?;
-            execute(pool, FORGET_IDLE).await?;
-            execute(pool, FORGET_CONTACTS).await?;
+            self.forget().await?;
         }
         let wait = self.serve().await?;
         if is_due(&mut chores.attend_at, ATTEND_INTERVAL) {
@@ -158,6 +155,18 @@ impl Sweeper {
             self.reconsider().await?;
         }
         Ok(wait)
+    }
+
+    /// Forgets what nobody will ask about again: answers to claims, idle agents that no longer answer, and when
+    /// agents were heard of.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn forget(&self) -> Result<(), StorageError> {
+        let pool = self.storage.pool();
+        execute(pool, FORGET_REQUESTS).await?;
+        execute(pool, FORGET_IDLE).await?;
+        execute(pool, FORGET_CONTACTS).await
     }
 
     /// Brings the status of the agents up to date; gives how many were written.
