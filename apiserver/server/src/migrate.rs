@@ -50,6 +50,12 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
         include_str!("../../../migrations/0006_agent_contacts.up.sql"),
         include_str!("../../../migrations/0006_agent_contacts.down.sql"),
     ),
+    (
+        7,
+        "unused_target_sets",
+        include_str!("../../../migrations/0007_unused_target_sets.up.sql"),
+        include_str!("../../../migrations/0007_unused_target_sets.down.sql"),
+    ),
 ];
 
 /// The migrations of schema `work`; their own table lies beside it, so that dropping the schema in the

@@ -11,6 +11,7 @@
 //! | `change` | what users ask: cancel, DELETE, suspend | under the version lock |
 //! | [`targets::NewOrders`] | which agents a new order is for; its turn | before the rows of every batch |
 //! | [`targets::TargetSets`] | the same of what changes later | follows every batch |
+//! | [`targets::RemoveSets`] | sets of target terms that no order uses go | looked for by the sweeper; under the version lock |
 //! | [`ring::Ring`] | the doorbell | follows every batch, after the targets |
 //! | [`sweep::Sweeper`] | leases, backoffs, deadlines, TTLs, unanswered rings | a task of every replica |
 //! | `attendance` | what the server knows of each agent, for its status | by the sweeper |

@@ -7,7 +7,7 @@ use brokkr_apiserver::queue::claim::ClaimOrders;
 use brokkr_apiserver::queue::report::CompleteOrders;
 use brokkr_apiserver::queue::ring::{Ring, RingAgain};
 use brokkr_apiserver::queue::sweep::Sweep;
-use brokkr_apiserver::queue::targets::{NewOrders, TargetSets};
+use brokkr_apiserver::queue::targets::{NewOrders, RemoveSets, TargetSets};
 use generic_apiserver::storage::SetMutation;
 use sqlx::{AssertSqlSafe, Executor, PgConnection};
 
@@ -15,6 +15,8 @@ use crate::fixture::Fixture;
 
 const MANY: &str = "
 insert into work.target_sets (hash, terms) values ('all', '[]');
+insert into work.target_sets (hash, terms, unused_since)
+select 'unused-' || n, '[]', clock_timestamp() - interval '1 day' from generate_series(1, 3000) n;
 insert into work.target_set_agents select 1, 'agent-' || n from generate_series(1, 200) n;
 insert into work.agents (namespace, name, uid, resource_version, object, identity, unschedulable, lease_seconds, work_types, concurrency)
 select '', 'agent-' || n, gen_random_uuid(), n, '{}', 'user-' || n, false, 60, '{}', '{}' from generate_series(1, 200) n;
@@ -63,6 +65,11 @@ async fn plans_never_step_over_many_rows_whenever_they_are_made() {
         ("targets", TargetSets.statement(), order.clone()),
         ("ring", Ring::default().statement(), order),
         ("ring again", RingAgain.statement(), "[]".to_owned()),
+        (
+            "remove sets",
+            RemoveSets.statement(),
+            r#"[{"sets": [1, 2, 3]}]"#.to_owned(),
+        ),
     ];
     for (index, (_, statement, _)) in statements.iter().enumerate() {
         let prepare = format!("prepare s{index} (json) as {statement}");

@@ -19,6 +19,7 @@ use super::{Sweep, SweepInput};
 use crate::queue::guard::without;
 use crate::queue::metrics::{QueueMetrics, RingCause};
 use crate::queue::ring::{LimitedRings, RingAgain, RingAgainInput};
+use crate::queue::targets::{Looked, UnusedSets};
 use crate::queue::{Namespaces, attendance, waiting};
 
 /// The longest time between two looks; unanswered rings are counted in seconds.
@@ -29,7 +30,8 @@ const INTERVAL_MIN: Duration = Duration::from_millis(20);
 const LIMITED_TIMEOUT: Duration = Duration::from_secs(10);
 /// How many orders of each kind one sweep takes: a few milliseconds of the version lock.
 const SWEEP_MAX: usize = 100;
-/// How often claim requests are forgotten, and idle agents that no longer answer.
+/// How often claim requests are forgotten, and idle agents that no longer answer; and how often sets of target terms
+/// are looked at, once all have been.
 const FORGET_INTERVAL: Duration = Duration::from_secs(60);
 /// How often the status of the agents, and why orders wait, are brought up to date.
 const ATTEND_INTERVAL: Duration = Duration::from_secs(10);
@@ -57,6 +59,7 @@ pub struct Sweeper {
     take: AtomicUsize,
     ring: Arc<RingAgain>,
     limited: LimitedRings,
+    sets: UnusedSets,
     metrics: QueueMetrics,
 }
 
@@ -78,6 +81,7 @@ impl Sweeper {
             sweep: Arc::default(),
             take: AtomicUsize::new(SWEEP_MAX),
             ring: Arc::default(),
+            sets: UnusedSets::default(),
             metrics: QueueMetrics::default(),
         }
     }
@@ -154,6 +158,9 @@ impl Sweeper {
             self.attend().await?;
             self.reconsider().await?;
         }
+        if is_due(&mut chores.sets_at, FORGET_INTERVAL) && self.forget_sets().await?.more {
+            chores.sets_at = Instant::now();
+        }
         Ok(wait)
     }
 
@@ -167,6 +174,21 @@ impl Sweeper {
         execute(pool, FORGET_REQUESTS).await?;
         execute(pool, FORGET_IDLE).await?;
         execute(pool, FORGET_CONTACTS).await
+    }
+
+    /// One look for sets of target terms that no order refers to: removes those that none has for an hour.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn forget_sets(&self) -> Result<Looked, StorageError> {
+        let looked = self.sets.look(&self.storage).await?;
+        if looked.removed > 0 {
+            tracing::debug!(
+                sets = looked.removed,
+                "target sets that no order uses are removed"
+            );
+        }
+        Ok(looked)
     }
 
     /// Brings the status of the agents up to date; gives how many were written.
@@ -249,6 +271,7 @@ struct Chores {
     partitions_at: Instant,
     forget_at: Instant,
     attend_at: Instant,
+    sets_at: Instant,
 }
 
 impl Chores {
@@ -258,6 +281,7 @@ impl Chores {
             partitions_at: now,
             forget_at: now,
             attend_at: now + ATTEND_INTERVAL,
+            sets_at: now,
         }
     }
 }

@@ -2,10 +2,11 @@
 //!
 //! New orders get their set of target terms and their turn with their rows ([`NewOrders`]). An agent that comes, goes
 //! or changes its labels is matched against all sets, and orders that come back to the queue get a new turn
-//! ([`TargetSets`]).
+//! ([`TargetSets`]). Sets that no order refers to any more go after a while ([`RemoveSets`]).
 
 mod new_orders;
 mod turns;
+mod unused;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -19,6 +20,8 @@ use serde_json::json;
 
 pub use self::new_orders::{NewOrder, NewOrderRow, NewOrders};
 use self::turns::Turns;
+pub(in crate::queue) use self::unused::UnusedSets;
+pub use self::unused::{Looked, RemoveSets, RemoveSetsInput};
 use super::rows;
 use crate::registry::agent::table::AGENTS;
 use crate::registry::work_order::table::WORK_ORDERS;
