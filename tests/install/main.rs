@@ -7,6 +7,7 @@
 
 mod account;
 mod availability;
+mod ending;
 mod guide;
 mod hub;
 mod load;

@@ -45,16 +45,6 @@ async fn list(kubectl: &Kubectl) -> Value {
     .await
 }
 
-/// Ends the server as the kubelet does, and waits for it.
-async fn end(server: Arc<Server>) {
-    server.terminate();
-    let server = std::sync::Mutex::new(Arc::into_inner(server).expect("the only one"));
-    eventually("the server ends", LIMIT, || async {
-        (!server.lock().expect("not poisoned").runs()).then_some(())
-    })
-    .await;
-}
-
 /// A server on the database, once its API answers.
 async fn begin(site: &Site, database: &TestDatabase) -> Arc<Server> {
     let server = site.server(database);
@@ -77,13 +67,13 @@ async fn c284_a_database_restored_from_a_copy_is_found_out_by_the_config_map() {
         (mark(&kubectl).await >= kept).then_some(())
     })
     .await;
-    end(server).await;
+    Server::end(server).await;
     postgres.stop().expect("stopped");
     postgres.copy_files().expect("copied");
     postgres.restart().expect("started");
     let server = begin(&site, &database).await;
     let lost = order(&kubectl, "lost").await;
-    end(server).await;
+    Server::end(server).await;
     assert!(
         mark(&kubectl).await >= lost,
         "a server raises the mark at its end"
@@ -107,6 +97,6 @@ async fn c284_a_database_restored_from_a_copy_is_found_out_by_the_config_map() {
         "{event}"
     );
     assert!(order(&kubectl, "lost").await > 1 << 40);
-    end(server).await;
+    Server::end(server).await;
     assert!(mark(&kubectl).await > 1 << 40);
 }

@@ -4,14 +4,16 @@ use std::fs::{self, File};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
 
+use brokkr_tests::eventually;
 use http::{Request, StatusCode};
 use kube::client::Body;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use serde_json::Value;
 
-use crate::plane::{Plane, client};
+use crate::plane::{LIMIT, Plane, client};
 
 /// A running brokkr-apiserver. Killed when dropped.
 pub(crate) struct Server {
@@ -82,6 +84,16 @@ impl Server {
         let pid = self.process.id().to_string();
         let killed = Command::new("kill").args(["-TERM", &pid]).status();
         assert!(killed.is_ok_and(|status| status.success()), "kill");
+    }
+
+    /// Ends it as the kubelet does, and waits for it.
+    pub(crate) async fn end(server: Arc<Self>) {
+        server.terminate();
+        let server = Mutex::new(Arc::into_inner(server).expect("the only one"));
+        eventually("the server ends", LIMIT, || async {
+            (!server.lock().expect("not poisoned").runs()).then_some(())
+        })
+        .await;
     }
 
     /// Whether it still runs.

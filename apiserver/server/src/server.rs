@@ -93,6 +93,8 @@ pub async fn run(config: CompletedConfig) -> anyhow::Result<()> {
     let migrating = migrate::bring_up_to_date(&config.database, &migrated, &stop);
     let (schema, ()) = tokio::join!(migrating, server.run(stop.clone()));
 
+    // No request comes any more, and storage still writes.
+    queue.write_delayed_progress().await;
     background.cancel();
     schema.context("migrating the database")?;
     sweeping.await.context("serving the queue")?;

@@ -25,6 +25,7 @@
 //! let queue = Arc::new(Queue::new(storage.clone(), namespaces.clone()));
 //! tokio::spawn(Sweeper::new(storage, namespaces, authorizer).run(token));
 //! // subresources: registry::{work_order, agent}::subresources, each made of Arc<Queue>
+//! // at the end, before the token is cancelled: queue.write_delayed_progress().await
 //! ```
 
 mod attendance;
@@ -44,6 +45,7 @@ mod waiting;
 pub(crate) mod written;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use brokkr_apis::work::v1alpha1::{CancelNotice, HeldClaim, WorkOrderPhase, WorkOrderRenewalSpec};
@@ -63,6 +65,10 @@ use self::report::{
 pub use self::sweep::Sweeper;
 use crate::registry::work_order::table::WORK_ORDERS;
 use crate::registry::work_order_log::table::WORK_ORDER_LOGS;
+
+/// How long a replica that ends writes what it has delayed: the margin that its pod has after the drain is for this,
+/// for the last commit and for the mark.
+const ENDING_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Knows the namespaces of the cluster.
 #[async_trait]
@@ -321,15 +327,22 @@ impl Queue {
         }
     }
 
-    /// The task ends by itself within seconds; what it would have written is lost with the process.
-    fn write_later(&self, uid: String, wait: std::time::Duration) {
+    /// Writes what has changed in runs and waits for its time, however soon that is after the last. For a replica
+    /// that is about to end: when no request comes any more, and before storage stops. Gives up in time.
+    pub async fn write_delayed_progress(&self) {
+        let left = self.delay.end(ENDING_PATIENCE).await;
+        if left > 0 {
+            tracing::warn!(left, "delayed progress was not written in time and is lost");
+        }
+    }
+
+    fn write_later(&self, uid: String, wait: Duration) {
         let (storage, progress, delay) = (
             self.storage.clone(),
             Arc::clone(&self.progress),
             Arc::clone(&self.delay),
         );
-        tokio::spawn(async move {
-            tokio::time::sleep(wait).await;
+        self.delay.later(wait, async move {
             let Some(input) = delay.take(&uid) else { return };
             match storage.run(&progress, input).await {
                 Ok(Ok(())) => {}

@@ -34,7 +34,7 @@ fn by(agent: &str) -> Renewer {
     }
 }
 
-async fn renew(
+pub(crate) async fn renew(
     fixture: &Fixture,
     grant: &Grant,
     progress: Option<Progress>,
@@ -47,14 +47,14 @@ async fn renew(
         .remove(0)
 }
 
-fn saying(message: &str) -> Progress {
+pub(crate) fn saying(message: &str) -> Progress {
     Progress {
         message: Some(message.to_owned()),
         ..Progress::default()
     }
 }
 
-fn attempt_message(order: &brokkr_apis::work::v1alpha1::WorkOrder) -> &str {
+pub(crate) fn attempt_message(order: &brokkr_apis::work::v1alpha1::WorkOrder) -> &str {
     &order.status.as_ref().unwrap().attempts.last().unwrap().message
 }
 

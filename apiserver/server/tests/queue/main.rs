@@ -6,6 +6,7 @@ mod ask;
 mod claim;
 mod complete;
 mod crash;
+mod ending;
 mod faults;
 mod fixture;
 mod forget;

@@ -1,11 +1,16 @@
 //! What has changed in a run, and when it is written: at most once per order in five seconds, a child's
-//! reference at once.
+//! reference at once, and what still waits before the replica ends.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::future::Future;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use brokkr_apis::work::v1alpha1::{Progress, ProgressPhase, WorkOrder, WorkOrderPhase};
 use jiff::{SignedDuration, Timestamp};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::queue::report::ProgressInput;
 
@@ -14,6 +19,10 @@ const INTERVAL: SignedDuration = SignedDuration::from_secs(5);
 
 /// The most reports that wait here; when there are more they are written at once.
 const WAITING_MAX: usize = 10_000;
+
+/// The most of them that are written at once. All may be due when the replica ends, and the writer's queue, which
+/// takes 4096 operations, refuses what it has no room for.
+const WRITING_MAX: usize = 1_000;
 
 /// What of the progress the order does not say yet; `None` = nothing.
 pub(in crate::queue) fn changed_progress(order: &WorkOrder, reported: &Progress) -> Option<Progress> {
@@ -44,21 +53,38 @@ pub(in crate::queue) fn wait(
     progress: &Progress,
     written_at: Option<Timestamp>,
     now: Timestamp,
-) -> Option<std::time::Duration> {
+) -> Option<Duration> {
     if progress.child_ref.is_some() {
         return None;
     }
     let due = written_at? + INTERVAL;
-    std::time::Duration::try_from(due.duration_since(now))
+    Duration::try_from(due.duration_since(now))
         .ok()
         .filter(|wait| !wait.is_zero())
 }
 
-/// Reports that wait for their time. They are lost with the process: the next renewal says them again if
-/// they still hold, and the completion says how it ended.
-#[derive(Debug, Default)]
+/// Reports that wait for their time. An agent says what has changed once, so that a replica which ends writes
+/// them first ([`Self::end`]). One that is killed loses them: then the order says so again with the next change,
+/// or with its completion.
+#[derive(Debug)]
 pub(in crate::queue) struct ProgressDelay {
     waiting: Mutex<HashMap<String, ProgressInput>>,
+    /// One task for each that waits.
+    tasks: TaskTracker,
+    turns: Semaphore,
+    /// Cancelled when nothing is to wait any more.
+    ending: CancellationToken,
+}
+
+impl Default for ProgressDelay {
+    fn default() -> Self {
+        Self {
+            waiting: Mutex::default(),
+            tasks: TaskTracker::new(),
+            turns: Semaphore::new(WRITING_MAX),
+            ending: CancellationToken::new(),
+        }
+    }
 }
 
 /// What is to be done with a report.
@@ -67,18 +93,14 @@ pub(in crate::queue) enum Admitted {
     /// It is to be written now.
     Now(Box<ProgressInput>),
     /// It waits; whoever is told so takes it after that time.
-    After(std::time::Duration),
+    After(Duration),
     /// It has joined one that waits already.
     Joined,
 }
 
 impl ProgressDelay {
     /// Takes in a report, with what waited of the same order.
-    pub(in crate::queue) fn admit(
-        &self,
-        mut input: ProgressInput,
-        wait: Option<std::time::Duration>,
-    ) -> Admitted {
+    pub(in crate::queue) fn admit(&self, mut input: ProgressInput, wait: Option<Duration>) -> Admitted {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         let earlier = waiting.remove(&input.key.uid);
         let waits_already = earlier.is_some();
@@ -105,6 +127,30 @@ impl ProgressDelay {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .remove(uid)
+    }
+
+    /// Runs what writes a report after this time, or as soon as the replica is about to end.
+    pub(in crate::queue) fn later(
+        self: &Arc<Self>,
+        wait: Duration,
+        write: impl Future<Output = ()> + Send + 'static,
+    ) {
+        let delay = Arc::clone(self);
+        self.tasks.spawn(async move {
+            let due = tokio::time::sleep(wait);
+            delay.ending.run_until_cancelled(due).await;
+            // Never closed; without a turn it is written all the same.
+            let _turn = delay.turns.acquire().await;
+            write.await;
+        });
+    }
+
+    /// Lets nothing wait any longer; gives how many reports have not been written within the patience.
+    pub(in crate::queue) async fn end(&self, patience: Duration) -> usize {
+        self.ending.cancel();
+        self.tasks.close();
+        let _ = tokio::time::timeout(patience, self.tasks.wait()).await;
+        self.tasks.len()
     }
 }
 
@@ -154,10 +200,7 @@ mod tests {
     fn message_waits_and_child_does_not() {
         let now: Timestamp = "2026-01-01T00:00:10Z".parse().unwrap();
         let recently = Some(now - SignedDuration::from_secs(2));
-        assert_eq!(
-            wait(&saying("a"), recently, now),
-            Some(std::time::Duration::from_secs(3))
-        );
+        assert_eq!(wait(&saying("a"), recently, now), Some(Duration::from_secs(3)));
         assert_eq!(
             wait(&saying("a"), Some(now - SignedDuration::from_secs(6)), now),
             None
@@ -168,5 +211,14 @@ mod tests {
             ..Progress::default()
         };
         assert_eq!(wait(&child, recently, now), None);
+    }
+
+    #[tokio::test]
+    async fn end_is_not_held_up_by_a_write_that_hangs() {
+        let delay = Arc::new(ProgressDelay::default());
+        delay.later(Duration::ZERO, std::future::pending());
+        delay.later(Duration::from_secs(3600), std::future::ready(()));
+
+        assert_eq!(delay.end(Duration::from_millis(50)).await, 1);
     }
 }
