@@ -7,11 +7,12 @@
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use brokkr_apis::work::v1alpha1::HeldClaim;
+use brokkr_apis::work::v1alpha1::{Fence, HeldClaim};
 use telemetry::{MetricsRegistry, TraceContext, process};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
@@ -39,9 +40,9 @@ const CLAIM_MAX: usize = 100;
 const RETRY_FIRST: Duration = Duration::from_secs(1);
 const RETRY_MAX: Duration = Duration::from_secs(10);
 
-/// How long after the hub's first answer, which may come long after its start, a process takes over the claims of
-/// another one. Later, another holder means that two processes have the agent's name, and taking turns at taking over
-/// would help nobody.
+/// How long after the hub's first answer, which may come long after its start, a process takes the claims of another
+/// one for those of an earlier one, which it takes over. What is granted to another holder later means that two
+/// processes have the agent's name, and taking turns at taking over would help nobody.
 const TAKEOVER_PERIOD: Duration = Duration::from_secs(60);
 
 /// How long runs get to leave after they were told to.
@@ -276,6 +277,7 @@ impl Agent {
         let mut renewer = Renewer::new(&self.worker.hub, &self.worker.claims, &self.health);
         let mut own = self.own.subscribe();
         let mut answered = 0;
+        let mut inherited = HashSet::new();
         loop {
             self.health.renewing.beat(renewer.rest());
             let rung = own.wait_for(|own| own.rings > answered);
@@ -293,18 +295,21 @@ impl Agent {
                 () = end.cancelled() => return,
                 unknown = renewer.renew(scope, lease) => unknown,
             };
-            self.adopt(unknown).await;
+            self.adopt(unknown, &mut inherited).await;
         }
     }
 
-    /// Goes on with claims nobody here knows.
-    async fn adopt(&self, unknown: Vec<HeldClaim>) {
-        let first_answer = self.health.first_renewed();
-        let takeover = first_answer.is_some_and(|first| first.elapsed() < TAKEOVER_PERIOD);
+    /// Goes on with claims nobody here knows. `inherited` are those of earlier processes: what another holder had when
+    /// this process began, however late it can be asked for. The fence tells them from what yet another process has
+    /// got since, be it the same order.
+    async fn adopt(&self, unknown: Vec<HeldClaim>, inherited: &mut HashSet<Fence>) {
+        if self.begins() {
+            inherited.extend(unknown.iter().map(|held| held.fence));
+        }
         for held in unknown {
             self.health.renewing.beat(Duration::ZERO);
             let own = held.holder == self.worker.hub.holder();
-            if !own && !takeover {
+            if !own && !inherited.contains(&held.fence) {
                 warn!(
                     order = format!("{}/{}", held.namespace, held.name),
                     holder = held.holder,
@@ -320,6 +325,12 @@ impl Agent {
                 self.begin(claim);
             }
         }
+    }
+
+    /// Whether the hub has answered for the first time a moment ago.
+    fn begins(&self) -> bool {
+        let first_answer = self.health.first_renewed();
+        first_answer.is_some_and(|first| first.elapsed() < TAKEOVER_PERIOD)
     }
 
     /// Lets orders end and be reported for a while, then leaves the rest running for the next process.

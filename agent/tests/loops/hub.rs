@@ -38,6 +38,8 @@ pub(crate) struct State {
     pub(crate) concurrency: Option<Value>,
     /// Answers every call with 503.
     pub(crate) down: bool,
+    /// Goes away once it has answered the next renewal.
+    pub(crate) down_after_renewal: bool,
     /// Has no Agent object: answers every call about it with 404.
     pub(crate) unregistered: bool,
     /// The paths of calls that were turned away for either.
@@ -299,6 +301,7 @@ impl State {
             .map(Order::held)
             .collect();
         body["status"] = json!({"items": items, "claims": claims});
+        self.down |= std::mem::take(&mut self.down_after_renewal);
         json_body(201, &body)
     }
 
