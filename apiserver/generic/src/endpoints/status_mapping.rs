@@ -141,6 +141,7 @@ impl StatusError {
                 Self::bad_request(format!("continue key is not valid: {why}"))
             }
             StorageError::Unreachable { message, ambiguous } => unreachable_database(&message, ambiguous),
+            StorageError::TimedOut(message) => unreachable_database(&message, false),
             StorageError::Overloaded(place) => {
                 Self::too_many_requests(format!("the server is overloaded: {place}; try again later"), 1)
             }

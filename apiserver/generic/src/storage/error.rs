@@ -58,6 +58,9 @@ pub enum StorageError {
         /// The commit was sent and its answer lost.
         ambiguous: bool,
     },
+    /// A statement ran into its time limit, or was cancelled on the server; nothing was written.
+    #[error("database too slow: {0}")]
+    TimedOut(String),
     /// The queue of the writer, or another bounded place, is full.
     #[error("storage is overloaded: {0}")]
     Overloaded(&'static str),

@@ -222,7 +222,7 @@ impl StorageMetrics {
         registry.register(
             "apiserver_postgres_writer_transactions_total",
             &["outcome"],
-            "Transactions: done, refused by the database (tried again, as a whole or by halves), or unreachable",
+            "Transactions: done, refused by the database (tried again, as a whole, by halves or one by one), or unreachable",
             self.transactions.clone(),
         );
         registry.register(

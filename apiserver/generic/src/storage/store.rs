@@ -109,7 +109,8 @@ impl Storage {
     ///
     /// # Errors
     /// `AlreadyExists`, `NotFound`, `Conflict`, `Constraint`: nothing was written. `Overloaded`: the
-    /// queue is full. `Unreachable`: nothing was written unless it is ambiguous.
+    /// queue is full. `TimedOut`: a statement took too long, and nothing was written. `Unreachable`: nothing was
+    /// written unless it is ambiguous.
     pub async fn update(&self, update: Update) -> Result<Arc<Stored>, StorageError> {
         Ok(self.write(update).await?.stored)
     }

@@ -22,5 +22,6 @@ mod order;
 mod prepare;
 mod replicas;
 mod set;
+mod slow;
 mod watch;
 mod write;

@@ -115,6 +115,9 @@ pub(crate) fn unreachable(message: impl Into<String>) -> StorageError {
     }
 }
 
+/// The code of a statement that was given up: the time limit of the session, or somebody on the server, ended it.
+const QUERY_CANCELED: &str = "57014";
+
 impl From<sqlx::Error> for StorageError {
     fn from(error: sqlx::Error) -> Self {
         match error {
@@ -122,6 +125,7 @@ impl From<sqlx::Error> for StorageError {
                 code if code.starts_with("23") => {
                     Self::Constraint(refusal.constraint().unwrap_or("unnamed").to_owned())
                 }
+                QUERY_CANCELED => Self::TimedOut(refusal.to_string()),
                 code if passes(code) => unreachable(refusal.to_string()),
                 _ => Self::Database(refusal.to_string()),
             },
@@ -134,8 +138,8 @@ impl From<sqlx::Error> for StorageError {
 }
 
 /// Whether a refusal is of the server's state and not of the statement: the connection was lost or
-/// ended (08, 57P), resources are short (53), a timeout struck (57014, 55P03, 25P03), or the server is
-/// a standby (25006).
+/// ended (08, 57P), resources are short (53), a lock was not given or a session was idle for too long (55P03,
+/// 25P03), or the server is a standby (25006).
 fn passes(code: &str) -> bool {
     ["08", "53", "57"].iter().any(|class| code.starts_with(class))
         || ["55P03", "25P03", "25006"].contains(&code)

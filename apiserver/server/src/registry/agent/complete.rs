@@ -98,7 +98,9 @@ fn unless_unreachable<T>(
     let unreachable = |outcome: &Result<T, RegistryError>| {
         matches!(
             outcome,
-            Err(RegistryError::Storage(StorageError::Unreachable { .. }))
+            Err(RegistryError::Storage(
+                StorageError::Unreachable { .. } | StorageError::TimedOut(_)
+            ))
         )
     };
     if !outcomes.is_empty() && outcomes.iter().all(unreachable) {

@@ -1,10 +1,12 @@
 //! What is queued for the writer, and how a batch of it is collected, split and answered.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::set::SetGroup;
@@ -83,6 +85,17 @@ pub(super) struct Batch {
     pub(super) sets: Vec<Box<dyn SetGroup>>,
     /// Whether a table has refused what was believed of the keys of creates, or might.
     pub(super) refused: bool,
+    /// Set when a batch that this one is a part of ran into a time limit.
+    pub(super) haste: Option<Haste>,
+}
+
+/// How little time there is for what is tried again after a statement has taken too long.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Haste {
+    /// Nothing is begun after this.
+    pub(super) until: Instant,
+    /// The longest that a statement may run under the lock.
+    pub(super) statement_timeout: Duration,
 }
 
 impl Batch {
@@ -117,6 +130,7 @@ impl Batch {
     pub(super) fn split(mut self) -> (Self, Self) {
         let mut second = Self {
             refused: self.refused,
+            haste: self.haste,
             ..Self::default()
         };
         if !self.updates.is_empty() && !self.sets.is_empty() {
@@ -133,6 +147,26 @@ impl Batch {
                 .collect();
         }
         (self, second)
+    }
+
+    /// Every operation alone and in haste, in order.
+    pub(super) fn singles(mut self, haste: Haste) -> Vec<Self> {
+        self.haste = Some(haste);
+        let (mut whole, mut singles) = (vec![self], Vec::new());
+        while let Some(batch) = whole.pop() {
+            if batch.len() == 1 {
+                singles.push(batch);
+            } else {
+                let (first, second) = batch.split();
+                whole.extend([second, first]);
+            }
+        }
+        singles
+    }
+
+    /// Whether the time for trying it again has run out.
+    pub(super) fn is_late(&self) -> bool {
+        self.haste.is_some_and(|haste| haste.until <= Instant::now())
     }
 
     /// A caller that has gone away does not hear its answer; the write has happened all the same.

@@ -5,7 +5,8 @@
 //! written, then its set mutations decide and are written, then the followers; versions are drawn in memory and the
 //! sequence is set with the commit. A statement that the database refuses rolls the batch back; it is judged once more
 //! without the belief that the keys of creates are free, and then halves of it are tried again until the
-//! operation at fault stands alone, so that its neighbours commit.
+//! operation at fault stands alone, so that its neighbours commit. After a statement that took too long they are
+//! tried one by one, and in haste: everybody waits for the lock meanwhile.
 //!
 //! What this leaves out: reading; a change comes back through the change log.
 
@@ -30,11 +31,11 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::batch::{Answer, Operation, PendingUpdate};
-use self::batch::{Answers, Batch, Collector};
+use self::batch::{Answers, Batch, Collector, Haste};
 use self::doubt::Doubt;
 pub(crate) use self::forerunner::{ErasedForerunner, ForerunnerOf, foretell};
 pub(crate) use self::set::{ErasedFollower, FollowerOf, Group};
-use self::transaction::Transaction;
+use self::transaction::{Transaction, blameless};
 use super::epoch::History;
 use super::{Resources, connect, unreachable};
 use crate::mutant;
@@ -110,6 +111,10 @@ impl Writer {
         batch.refused = Instant::now() < self.look_until;
         let mut waiting = vec![batch];
         while let Some(mut batch) = waiting.pop() {
+            if batch.is_late() {
+                batch.fail(&late());
+                continue;
+            }
             let result = self.attempt(&mut batch).await;
             self.metrics.transaction(batch.len(), ended(&result));
             match result {
@@ -117,20 +122,44 @@ impl Writer {
                     self.committed.iter().for_each(|notify| notify.notify_one());
                     batch.answer(answers);
                 }
-                Err(error @ StorageError::Unreachable { .. }) => batch.fail(&error),
-                // A key that was taken to be free may not be: what was believed is looked at now.
-                Err(StorageError::Constraint(_)) if batch.believes() => {
-                    self.look_until = Instant::now() + LOOK_AFTER_REFUSAL;
-                    batch.refused = true;
-                    waiting.push(batch);
-                }
-                Err(error) if batch.len() == 1 => batch.fail(&error),
-                Err(error) => {
-                    tracing::debug!(%error, operations = batch.len(), "batch refused, trying its halves");
-                    let (first, second) = batch.split();
-                    waiting.extend([second, first]);
-                }
+                Err(error) => waiting.extend(self.again(batch, error)),
             }
+        }
+    }
+
+    /// What is to be tried again of a batch that failed, the last first. The rest hears the error.
+    fn again(&mut self, mut batch: Batch, error: StorageError) -> Vec<Batch> {
+        match error {
+            StorageError::Unreachable { .. } => batch.fail(&error),
+            // A key that was taken to be free may not be: what was believed is looked at now.
+            StorageError::Constraint(_) if batch.believes() => {
+                self.look_until = Instant::now() + LOOK_AFTER_REFUSAL;
+                batch.refused = true;
+                return vec![batch];
+            }
+            StorageError::TimedOut(message) if batch.haste.is_none() => {
+                let operations = batch.len();
+                tracing::warn!(message, operations, "trying one by one what took too long");
+                return batch.singles(self.haste()).into_iter().rev().collect();
+            }
+            error if batch.len() == 1 => batch.fail(&error),
+            error => {
+                tracing::debug!(%error, operations = batch.len(), "batch refused, trying its halves");
+                let (first, second) = batch.split();
+                return vec![second, first];
+            }
+        }
+        Vec::new()
+    }
+
+    /// Trying a batch again holds the lock no longer than the statement did that took too long. Halves of it would run
+    /// into a limit at every step down to the operation at fault; of single ones it alone does. What is sound takes
+    /// milliseconds, so that a tenth of the limit is enough for it, and if everything is slow a few are tried, not all.
+    fn haste(&self) -> Haste {
+        let limit = self.options.statement_timeout;
+        Haste {
+            until: Instant::now() + limit,
+            statement_timeout: limit / 10,
         }
     }
 
@@ -153,7 +182,7 @@ impl Writer {
     async fn attempt_once(&mut self, batch: &mut Batch) -> Result<Answers, StorageError> {
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
-            None => self.connect().await?,
+            None => self.connect().await.map_err(blameless)?,
         };
         let mut doubt = None;
         let transaction = Transaction::new(
@@ -269,4 +298,8 @@ const fn ended(result: &Result<Answers, StorageError>) -> Ended {
         Err(StorageError::Unreachable { .. }) => Ended::Unreachable,
         Err(_) => Ended::Refused,
     }
+}
+
+fn late() -> StorageError {
+    StorageError::TimedOut("a statement of the same transaction took too long".to_owned())
 }

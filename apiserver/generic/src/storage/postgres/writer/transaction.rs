@@ -10,7 +10,7 @@ use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{Either, Executor, Row, SqlSafeStr, SqlStr};
 
 use super::Attendants;
-use super::batch::{Answers, Batch, PendingUpdate};
+use super::batch::{Answers, Batch, Haste, PendingUpdate};
 use super::doubt::Doubt;
 use super::forerunner::Questions;
 use super::set::{Decided, ErasedFollower, SetGroup};
@@ -19,7 +19,7 @@ use crate::mutant;
 use crate::storage::error::StorageError;
 use crate::storage::metrics::StorageMetrics;
 use crate::storage::mutation::Versions;
-use crate::storage::postgres::{Resources, statement};
+use crate::storage::postgres::{Resources, statement, unreachable};
 use crate::storage::resource_version::ResourceVersion;
 
 /// Which statement of the lock's tells the newest version and the time.
@@ -81,10 +81,11 @@ impl<'a> Transaction<'a> {
     ) -> Result<Answers, StorageError> {
         let mut questions = self.questions(batch.updates.iter())?;
         let asked = Instant::now();
-        let (mut versions, now, rows) = self.lock(&questions.text()).await?;
+        let (mut versions, now, rows) = self.lock(&questions.text()).await.map_err(blameless)?;
         questions.rows = rows;
         self.metrics.locked(asked);
         let locked = Instant::now();
+        self.hasten(batch.haste).await?;
         let start = versions.last();
         let mut written = Written::default();
         let answers = self
@@ -98,6 +99,7 @@ impl<'a> Transaction<'a> {
             self.connection.execute("rollback").await?;
             return Ok(answers);
         }
+        self.take_time(batch.haste).await?;
         *doubt = Some(Doubt {
             last: written.last().map(|state| state.version),
             answers: answers.clone(),
@@ -107,7 +109,7 @@ impl<'a> Transaction<'a> {
             std::mem::take(batch).answer(answers.clone());
         }
         let sent = Instant::now();
-        self.commit(start, versions.last()).await?;
+        self.commit(start, versions.last()).await.map_err(blameless)?;
         self.metrics.committed(locked, sent, versions.last());
         Ok(answers)
     }
@@ -134,6 +136,27 @@ impl<'a> Transaction<'a> {
         let (versions, now) = start(&state)?;
         let answers = results.map(|rows| texts(&rows)).collect::<Result<_, _>>()?;
         Ok((versions, now, answers))
+    }
+
+    /// Shortens the time limit of statements until the commit, if the batch is in haste. The lock is
+    /// waited for as long as ever: that others have it is not the fault of this batch.
+    async fn hasten(&mut self, haste: Option<Haste>) -> Result<(), StorageError> {
+        let Some(haste) = haste else { return Ok(()) };
+        // 0 would be no limit at all.
+        let milliseconds = haste.statement_timeout.as_millis().max(1);
+        let text = statement(format!("set local statement_timeout = {milliseconds}"));
+        self.connection.execute(sqlx::raw_sql(text)).await?;
+        Ok(())
+    }
+
+    /// Ends the haste before the commit: cut short while it waits for a standby, it would be taken for done.
+    async fn take_time(&mut self, haste: Option<Haste>) -> Result<(), StorageError> {
+        if haste.is_some() {
+            self.connection
+                .execute("set local statement_timeout to default")
+                .await?;
+        }
+        Ok(())
     }
 
     /// Runs the statement of a set mutation, and lets it decide.
@@ -206,6 +229,15 @@ impl<'a> Transaction<'a> {
             .execute(&mut *self.connection)
             .await?;
         Ok(())
+    }
+}
+
+/// The time limit of statements ends the wait for the lock as well, and the commit's for the disk: none of the
+/// operations is at fault then, and trying each alone would only wait as often.
+pub(super) fn blameless(error: StorageError) -> StorageError {
+    match error {
+        StorageError::TimedOut(message) => unreachable(message),
+        error => error,
     }
 }
 
