@@ -167,6 +167,9 @@ impl Cluster {
             // A standby looks for its primary often, and so notices soon that it is to be promoted.
             "wal_retrieve_retry_interval=100ms",
             "unix_socket_permissions=0777",
+            // A stop waits for clients that have connected and said nothing yet: a test that waits for the stop on
+            // the thread that serves its client would keep both waiting for a minute.
+            "authentication_timeout=5",
         ];
         if self.durability == Durability::None {
             settings.extend(["fsync=off", "full_page_writes=off"]);

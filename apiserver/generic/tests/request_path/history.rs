@@ -106,7 +106,7 @@ async fn c283_a_watch_starts_again_from_a_bookmark_that_is_four_minutes_old() {
     assert!(expires(&late, &start).await);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn c284_after_a_restore_versions_go_forward_and_older_watches_expire() {
     let mut postgres = TestPostgres::start(Durability::None).unwrap();
     let database = Arc::new(database(&postgres).await);
