@@ -94,14 +94,41 @@ deny() {
 
 unit() { cargo test --workspace --locked --lib --bins --quiet --no-fail-fast && cargo test --workspace --locked --doc --quiet --no-fail-fast; }
 
-# Everything below a crate's tests/ but what needs a control plane. Always the whole workspace is selected, so that
-# all parts share one build of the dependencies.
+# Starts a command beside the others of its part; what it says is shown when all have ended.
+beside() {
+  local name=$1
+  shift
+  # Jobs in the background ignore Ctrl-C.
+  trap 'end_children; exit 130' INT TERM
+  "$@" >"${LOG_DIR}/${name}.log" 2>&1 &
+  LANES+=("${name} $!")
+}
+
+# Waits for what runs beside one another and shows it; fails when any has.
+all_ended() {
+  local lane name pid code=0
+  for lane in "${LANES[@]}"; do
+    read -r name pid <<<"${lane}"
+    wait "${pid}" || code=1
+    cat "${LOG_DIR}/${name}.log"
+  done
+  return "${code}"
+}
+
+# Everything below a crate's tests/ but what needs a control plane; in two halves beside one another, for the tests
+# mostly wait. Always the whole workspace is selected, so that all parts share one build of the dependencies.
 integration() {
-  local targets
+  local targets half LANES=() code=0
   mapfile -t targets < <(cargo metadata --format-version 1 --no-deps |
     jq -r '.packages[].targets[] | select(.kind[] == "test") | .name | select(IN("install", "e2e", "outages") | not) | "--test=" + .')
-  cargo test --workspace --locked --quiet --no-fail-fast "${targets[@]}" -- --test-threads 4
+  half=$((${#targets[@]} / 2))
+  cargo test --workspace --locked --no-run --quiet "${targets[@]}" || return 1
+  beside second-half some_tests "${targets[@]:half}"
+  some_tests "${targets[@]::half}" || code=1
+  all_ended && return "${code}"
 }
+
+some_tests() { cargo test --workspace --locked --quiet --no-fail-fast "$@" -- --test-threads 4; }
 
 # `go test -json` is counted here: its plain output has no totals.
 go_tests() {
@@ -125,18 +152,12 @@ e2e() {
     debian_kubectl >/dev/null &&
     cargo build --workspace --bins --locked --quiet &&
     cargo test --workspace --locked --no-run --quiet --test e2e --test install --test outages || return 1
-  # Jobs in the background ignore Ctrl-C.
-  trap 'end_children; exit 130' INT TERM
-  local code=0 target lanes=()
+  local LANES=() code=0 target
   for target in install outages; do
-    cargo test --workspace --locked --test "${target}" >"${LOG_DIR}/${target}.log" 2>&1 &
-    lanes+=($!)
+    beside "${target}" cargo test --workspace --locked --test "${target}"
   done
   cargo test --workspace --locked --test e2e -- --test-threads 8 || code=1
-  wait "${lanes[0]}" || code=1
-  wait "${lanes[1]}" || code=1
-  cat "${LOG_DIR}"/{install,outages}.log
-  return "${code}"
+  all_ended && return "${code}"
 }
 
 # Counts as one test for each part of the benchmark.
