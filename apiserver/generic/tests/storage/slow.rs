@@ -81,3 +81,16 @@ async fn when_everything_is_slow_trying_again_has_an_end() {
     assert!(took < limit * 4, "{took:?}");
     fixture.storage.create("after", "red").await;
 }
+
+#[tokio::test]
+async fn an_operation_that_was_alone_is_not_tried_again() {
+    let fixture = with_slow_notes(Duration::from_secs(1)).await;
+
+    let results = create(&fixture, &["grey"]).await;
+
+    assert!(
+        matches!(results[..], [Err(StorageError::TimedOut(_))]),
+        "{results:?}"
+    );
+    assert_eq!(fixture.count("select last_value from dawdled").await, 1);
+}

@@ -137,7 +137,7 @@ impl Writer {
                 batch.refused = true;
                 return vec![batch];
             }
-            StorageError::TimedOut(message) if batch.haste.is_none() => {
+            StorageError::TimedOut(message) if batch.haste.is_none() && batch.len() > 1 => {
                 let operations = batch.len();
                 tracing::warn!(message, operations, "trying one by one what took too long");
                 return batch.singles(self.haste()).into_iter().rev().collect();
